@@ -1,0 +1,2 @@
+//! The `coalmine` command.
+fn main() {}
