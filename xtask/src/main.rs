@@ -1,2 +1,46 @@
-//! `cargo xtask`: the project's own tasks.
-fn main() {}
+//! `cargo xtask`: the project's own tasks, one module each.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+
+mod ci;
+
+/// The tasks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Everything that must pass before a change lands.
+    Ci,
+    /// Set up what the tests need and run them all.
+    Test,
+}
+
+fn main() -> Result<()> {
+    match Task::parse() {
+        Task::Ci => ci::run_all(),
+        Task::Test => ci::test(),
+    }
+}
+
+/// The root of the checkout.
+pub(crate) fn root() -> PathBuf {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().map_or(manifest.clone(), PathBuf::from)
+}
+
+/// Runs a command at the root of the checkout, echoing it, and fails when it fails.
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
+    eprintln!("$ {program} {}", args.join(" "));
+    let status = Command::new(program)
+        .args(args)
+        .current_dir(root())
+        .status()
+        .with_context(|| format!("cannot start `{program}`"))?;
+    if !status.success() {
+        bail!("`{program} {}` failed: {status}", args.join(" "));
+    }
+    Ok(())
+}
