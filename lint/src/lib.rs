@@ -1,1 +1,19 @@
-//! Lints the routing and mTLS manifests of an Istio deployment, offline. No I/O happens in this library.
+//! Lints the routing and mTLS manifests of an Istio deployment, offline.
+//!
+//! The library does no I/O: a shell reads texts into [`Files`], calls [`lint`] and renders the [`Report`].
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+mod diagnostic;
+mod files;
+pub mod line_index;
+pub mod mesh;
+pub mod resource;
+mod span;
+pub mod yaml;
+
+pub use diagnostic::{Diagnostic, Edit, Fix, Related, ResourceName, Safety, Severity};
+pub use files::{File, Files};
+pub use span::{FileId, Span, Spanned};

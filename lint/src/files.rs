@@ -1,0 +1,86 @@
+//! The texts to lint. A shell (CLI, language server, browser) reads them; the library is given them.
+
+use std::sync::Arc;
+
+use crate::span::FileId;
+
+/// One text with the name that findings give for it.
+#[derive(Clone, Debug)]
+pub struct File {
+    name: Arc<str>,
+    text: Arc<str>,
+}
+
+impl File {
+    /// The name: usually a path with `/` separators, as the user wrote it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+}
+
+/// An ordered set of texts. Order matters only where Kubernetes gives it a meaning.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    files: Vec<File>,
+}
+
+impl Files {
+    /// An empty set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a text and returns the id that spans in it carry.
+    pub fn add(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> FileId {
+        let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.push(File { name: name.into(), text: text.into() });
+        id
+    }
+
+    /// The file behind an id of this set.
+    #[must_use]
+    pub fn get(&self, id: FileId) -> Option<&File> {
+        self.files.get(id.0 as usize)
+    }
+
+    /// The text behind an id; empty for an id of another set.
+    #[must_use]
+    pub fn text(&self, id: FileId) -> &str {
+        self.get(id).map_or("", File::text)
+    }
+
+    /// The name behind an id; empty for an id of another set.
+    #[must_use]
+    pub fn name(&self, id: FileId) -> &str {
+        self.get(id).map_or("", File::name)
+    }
+
+    /// All files with their ids, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (FileId, &File)> {
+        self.files.iter().enumerate().map(|(i, file)| (FileId(u32::try_from(i).unwrap_or(u32::MAX)), file))
+    }
+
+    /// How many files there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}

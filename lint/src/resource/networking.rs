@@ -1,0 +1,281 @@
+//! `networking.istio.io`: the fields that decide where a request goes. Field meanings are Istio's own.
+#![allow(missing_docs)]
+
+use serde::Deserialize;
+
+use super::field::{List, Map, Opt, Present};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VirtualService {
+    pub hosts: List<String>,
+    pub gateways: List<String>,
+    pub http: List<HttpRoute>,
+    pub tls: List<TlsRoute>,
+    pub tcp: List<TcpRoute>,
+    pub export_to: List<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HttpRoute {
+    pub name: Opt<String>,
+    pub r#match: List<HttpMatch>,
+    pub route: List<RouteDestination>,
+    pub redirect: Opt<Present>,
+    pub direct_response: Opt<Present>,
+    pub delegate: Opt<Delegate>,
+    pub rewrite: Opt<Rewrite>,
+    pub mirror: Opt<Destination>,
+    pub mirrors: List<Mirror>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Delegate {
+    pub name: Opt<String>,
+    pub namespace: Opt<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Rewrite {
+    pub uri: Opt<String>,
+    pub authority: Opt<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Mirror {
+    pub destination: Opt<Destination>,
+}
+
+/// One `match` block: its fields are AND-ed, the blocks of a rule OR-ed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HttpMatch {
+    pub name: Opt<String>,
+    pub uri: Opt<StringMatch>,
+    pub scheme: Opt<StringMatch>,
+    pub method: Opt<StringMatch>,
+    pub authority: Opt<StringMatch>,
+    pub headers: Map<StringMatch>,
+    pub without_headers: Map<StringMatch>,
+    pub query_params: Map<StringMatch>,
+    pub port: Opt<u32>,
+    pub source_labels: Map<String>,
+    pub source_namespace: Opt<String>,
+    pub gateways: List<String>,
+    pub ignore_uri_case: Opt<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StringMatch {
+    pub exact: Opt<String>,
+    pub prefix: Opt<String>,
+    pub regex: Opt<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RouteDestination {
+    pub destination: Opt<Destination>,
+    pub weight: Opt<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Destination {
+    pub host: Opt<String>,
+    pub subset: Opt<String>,
+    pub port: Opt<PortSelector>,
+}
+
+impl Destination {
+    /// The port number, if one is given.
+    #[must_use]
+    pub fn port_number(&self) -> Option<&crate::span::Spanned<u32>> {
+        self.port.get()?.number.as_ref()
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PortSelector {
+    pub number: Opt<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TcpRoute {
+    pub r#match: List<L4Match>,
+    pub route: List<RouteDestination>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TlsRoute {
+    pub r#match: List<L4Match>,
+    pub route: List<RouteDestination>,
+}
+
+/// A `match` block of a tcp or tls rule; `sniHosts` belongs to tls alone.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct L4Match {
+    pub sni_hosts: List<String>,
+    pub destination_subnets: List<String>,
+    pub port: Opt<u32>,
+    pub source_labels: Map<String>,
+    pub source_namespace: Opt<String>,
+    pub gateways: List<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DestinationRule {
+    pub host: Opt<String>,
+    pub traffic_policy: Opt<TrafficPolicy>,
+    pub subsets: List<Subset>,
+    pub export_to: List<String>,
+    pub workload_selector: Opt<MatchLabels>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TrafficPolicy {
+    pub tls: Opt<ClientTls>,
+    pub port_level_settings: List<PortPolicy>,
+    pub load_balancer: Opt<Present>,
+    pub connection_pool: Opt<Present>,
+    pub outlier_detection: Opt<Present>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PortPolicy {
+    pub port: Opt<PortSelector>,
+    pub tls: Opt<ClientTls>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ClientTls {
+    pub mode: Opt<String>,
+    pub credential_name: Opt<String>,
+    pub ca_certificates: Opt<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Subset {
+    pub name: Opt<String>,
+    pub labels: Map<String>,
+    pub traffic_policy: Opt<TrafficPolicy>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Gateway {
+    pub selector: Map<String>,
+    pub servers: List<Server>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Server {
+    pub port: Opt<ServerPort>,
+    pub hosts: List<String>,
+    pub tls: Opt<ServerTls>,
+    pub bind: Opt<String>,
+    pub name: Opt<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ServerPort {
+    pub number: Opt<u32>,
+    pub name: Opt<String>,
+    pub protocol: Opt<String>,
+    pub target_port: Opt<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ServerTls {
+    pub mode: Opt<String>,
+    pub https_redirect: Opt<bool>,
+    pub credential_name: Opt<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ServiceEntry {
+    pub hosts: List<String>,
+    pub addresses: List<String>,
+    pub ports: List<ServiceEntryPort>,
+    pub location: Opt<String>,
+    pub resolution: Opt<String>,
+    pub endpoints: List<WorkloadEntry>,
+    pub export_to: List<String>,
+    pub workload_selector: Opt<Labels>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ServiceEntryPort {
+    pub number: Opt<u32>,
+    pub name: Opt<String>,
+    pub protocol: Opt<String>,
+    pub target_port: Opt<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct WorkloadEntry {
+    pub address: Opt<String>,
+    pub ports: Map<u32>,
+    pub labels: Map<String>,
+    pub service_account: Opt<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct WorkloadGroup {
+    pub metadata: Opt<WorkloadGroupMetadata>,
+    pub template: Opt<WorkloadEntry>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct WorkloadGroupMetadata {
+    pub labels: Map<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Sidecar {
+    pub workload_selector: Opt<Labels>,
+    pub egress: List<SidecarEgress>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SidecarEgress {
+    pub hosts: List<String>,
+}
+
+/// `workloadSelector: {labels: …}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Labels {
+    pub labels: Map<String>,
+}
+
+/// `selector: {matchLabels: …}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MatchLabels {
+    pub match_labels: Map<String>,
+}
