@@ -1,0 +1,145 @@
+//! Reads CustomResourceDefinitions: what fields each served version of each kind has.
+//!
+//! CEL rules and `oneOf` are not read, with one exception: a rule that calls `duration(self)` is how Istio says
+//! that a string is a duration.
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use super::table::{Field, Kind, Node, Shape, Version, is_deprecated, range};
+
+/// The kinds of one file, and the release it says it is from.
+pub(super) struct File {
+    pub(super) kinds: Vec<Kind>,
+    pub(super) release: Option<String>,
+}
+
+/// Reads every CustomResourceDefinition in `text`, skipping objects of other kinds.
+pub(super) fn read(text: &str) -> Result<File> {
+    let mut file = File { kinds: Vec::new(), release: None };
+    for document in serde_yaml::Deserializer::from_str(text) {
+        let document = Value::deserialize(document).context("not YAML")?;
+        if document["kind"] != "CustomResourceDefinition" {
+            continue;
+        }
+        let annotations = &document["metadata"]["annotations"];
+        let note = |name: &str| annotations[format!("gateway.networking.k8s.io/{name}")].as_str();
+        if let (Some(version), Some(channel)) = (note("bundle-version"), note("channel")) {
+            file.release = Some(format!("{version}-{channel}"));
+        }
+        add(&document["spec"], &mut file.kinds)?;
+    }
+    Ok(file)
+}
+
+/// Adds one entry per shape: versions whose fields are the same share it.
+fn add(spec: &Value, kinds: &mut Vec<Kind>) -> Result<()> {
+    let group = spec["group"].as_str().context("a CustomResourceDefinition without spec.group")?;
+    let kind = spec["names"]["kind"].as_str().context("a CustomResourceDefinition without a kind")?;
+    let first = kinds.len();
+    for version in spec["versions"].as_array().map_or(&[][..], Vec::as_slice) {
+        if version["served"] == false {
+            continue;
+        }
+        let mut node = node(&version["schema"]["openAPIV3Schema"]);
+        node.fields.retain(|field| !matches!(field.name.as_str(), "apiVersion" | "kind" | "metadata"));
+        for field in &mut node.fields {
+            if field.name == "status" {
+                // Written by controllers; the API server ignores it in what a user applies.
+                *field = Field { name: field.name.clone(), shape: Shape::leaf("any"), ..Field::default() };
+            }
+        }
+        let name = Version {
+            name: version["name"].as_str().context("a version without a name")?.to_owned(),
+            deprecated: version["deprecated"] == true,
+        };
+        match kinds[first..].iter_mut().find(|entry| entry.node == node) {
+            Some(entry) => entry.versions.push(name),
+            None => kinds.push(Kind {
+                group: group.to_owned(),
+                name: kind.to_owned(),
+                versions: vec![name],
+                node,
+            }),
+        }
+    }
+    Ok(())
+}
+
+fn node(schema: &Value) -> Node {
+    let required = schema["required"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut fields = Vec::new();
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        fields.push(Field {
+            // A default is filled in before the API server looks for what is missing.
+            required: required.iter().any(|entry| entry == name) && property.get("default").is_none(),
+            deprecated: is_deprecated(property),
+            shape: shape(property),
+            name: name.clone(),
+        });
+    }
+    fields.sort_by(|a, b| a.name.cmp(&b.name));
+    Node { open: schema["x-kubernetes-preserve-unknown-fields"] == true, fields }
+}
+
+fn shape(schema: &Value) -> Shape {
+    if schema["x-kubernetes-int-or-string"] == true {
+        return Shape::leaf("int-or-string");
+    }
+    let bounds = |prefix: &str, suffix: &str| {
+        let bound = |side: &str| schema[format!("{side}{suffix}")].as_i64();
+        range(bound(&format!("{prefix}in")), bound(&format!("{prefix}ax")))
+    };
+    let mut result = match schema["type"].as_str() {
+        Some("array") => shape(&schema["items"]).wrapped("[]"),
+        Some("object") if schema["additionalProperties"].is_object() => {
+            shape(&schema["additionalProperties"]).wrapped("{}")
+        }
+        Some("object") => Shape::object(node(schema)),
+        Some("string") => Shape::leaf(&string(schema)),
+        Some("boolean") => Shape::leaf("bool"),
+        Some(number @ ("integer" | "number")) => Shape::leaf(&numeric(schema, number)),
+        _ => Shape::leaf("any"),
+    };
+    // Of the element, only its type is kept: bounds and pattern belong to the field that carries them.
+    result.size = match schema["type"].as_str() {
+        Some("array") => bounds("m", "Items"),
+        Some("object") => bounds("m", "Properties"),
+        Some("string") if schema["enum"].is_null() => bounds("m", "Length"),
+        _ => String::new(),
+    };
+    result.pattern = schema["pattern"].as_str().unwrap_or_default().to_owned();
+    result
+}
+
+fn string(schema: &Value) -> String {
+    if let Some(values) = schema["enum"].as_array() {
+        let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+        return format!("string({})", values.join("|"));
+    }
+    if schema["format"] == "date-time" {
+        return "timestamp".to_owned();
+    }
+    let rules = schema["x-kubernetes-validations"].as_array().map_or(&[][..], Vec::as_slice);
+    let by_rule = |rule: &Value| rule["rule"].as_str().is_some_and(|rule| rule.contains("duration(self)"));
+    let by_pattern = schema["pattern"].as_str().is_some_and(|pattern| pattern.contains("(h|m|s|ms)"));
+    if by_pattern || rules.iter().any(by_rule) { "duration" } else { "string" }.to_owned()
+}
+
+fn numeric(schema: &Value, name: &str) -> String {
+    let base = match (name, schema["format"].as_str()) {
+        ("number", _) => "number",
+        (_, Some("int32")) => "int32",
+        _ => "int",
+    };
+    // A list of integers is kept as its range.
+    let values = || schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_i64);
+    let bound = |name: &str| {
+        schema[name].as_i64().or_else(|| schema[name].as_f64().map(|bound| bound as i64))
+    };
+    let min = bound("minimum").or_else(|| values().min());
+    let max = bound("maximum").or_else(|| values().max());
+    let range = range(min, max);
+    if range.is_empty() { base.to_owned() } else { format!("{base}({range})") }
+}
