@@ -83,8 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         kubernetes.push(kubernetes::fetch(version)?);
     }
     if !kubernetes.is_empty() {
-        let version =
-            release(options.kubernetes_release.as_deref(), "kubernetes", "--kubernetes-release")?;
+        let version = release(options.kubernetes_release.as_deref(), "kubernetes", "--kubernetes-release")?;
         let mut schemas = kubernetes::Schemas::default();
         for path in &kubernetes {
             schemas.add(&read(path)?).with_context(|| format!("in {}", path.display()))?;

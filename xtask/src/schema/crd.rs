@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::facts;
 use super::table::{Field, Kind, Node, Shape, Version, is_deprecated, range};
 
 /// The kinds of one file, and the release it says it is from.
@@ -44,6 +45,9 @@ fn add(spec: &Value, kinds: &mut Vec<Kind>) -> Result<()> {
         }
         let mut node = node(&version["schema"]["openAPIV3Schema"]);
         node.fields.retain(|field| !matches!(field.name.as_str(), "apiVersion" | "kind" | "metadata"));
+        for (_, path) in facts::DEPRECATED.iter().filter(|(of, _)| *of == kind) {
+            deprecate(&mut node, path).with_context(|| format!("{kind} has no {path} any more"))?;
+        }
         for field in &mut node.fields {
             if field.name == "status" {
                 // Written by controllers; the API server ignores it in what a user applies.
@@ -67,15 +71,30 @@ fn add(spec: &Value, kinds: &mut Vec<Kind>) -> Result<()> {
     Ok(())
 }
 
+/// Marks the field at a dotted path, or says that there is none.
+fn deprecate(node: &mut Node, path: &str) -> Option<()> {
+    let (name, rest) = path.split_once('.').unwrap_or((path, ""));
+    let field = node.fields.iter_mut().find(|field| field.name == name)?;
+    if rest.is_empty() {
+        field.deprecated = true;
+        return Some(());
+    }
+    deprecate(field.shape.child.as_mut()?, rest)
+}
+
 fn node(schema: &Value) -> Node {
     let required = schema["required"].as_array().map_or(&[][..], Vec::as_slice);
     let mut fields = Vec::new();
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let mut shape = shape(property);
+        if shape.text == "string" && facts::DURATIONS.contains(&name.as_str()) {
+            shape.text = "duration".to_owned();
+        }
         fields.push(Field {
             // A default is filled in before the API server looks for what is missing.
             required: required.iter().any(|entry| entry == name) && property.get("default").is_none(),
             deprecated: is_deprecated(property),
-            shape: shape(property),
+            shape,
             name: name.clone(),
         });
     }
@@ -131,12 +150,14 @@ fn numeric(schema: &Value, name: &str) -> String {
     let base = match (name, schema["format"].as_str()) {
         ("number", _) => "number",
         (_, Some("int32")) => "int32",
+        _ if schema["minimum"] == 0 && schema["maximum"] == u32::MAX => return "uint32".to_owned(),
         _ => "int",
     };
     // A list of integers is kept as its range.
     let values = || schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_i64);
     let bound = |name: &str| {
-        schema[name].as_i64().or_else(|| schema[name].as_f64().map(|bound| bound as i64))
+        let whole = |bound: &f64| bound.fract() == 0.0;
+        schema[name].as_i64().or_else(|| schema[name].as_f64().filter(whole).map(|bound| bound as i64))
     };
     let min = bound("minimum").or_else(|| values().min());
     let max = bound("maximum").or_else(|| values().max());

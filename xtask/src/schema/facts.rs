@@ -34,6 +34,38 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     ("rbac.authorization.k8s.io", "RoleBinding"),
 ];
 
+/// Names of messages that CustomResourceDefinitions repeat without naming, by their fields.
+pub(super) const NAMES: &[(&str, &str)] = &[
+    ("exact prefix regex", "StringMatch"),
+    ("host port subset", "Destination"),
+    ("request response", "Headers"),
+    ("add remove set", "HeaderOperations"),
+    ("add set remove", "HeaderOperations"),
+    ("name number protocol targetPort", "Port"),
+    ("group kind name namespace", "ObjectReference"),
+    ("group kind name", "LocalObjectReference"),
+    ("group kind name namespace port sectionName", "ParentReference"),
+];
+
+/// Fields that are durations although their CustomResourceDefinition calls them strings.
+pub(super) const DURATIONS: &[&str] = &[
+    "budgetInterval",
+    "idleTimeout",
+    "ttl",
+    "weightExpirationPeriod",
+    "weightStabilizationPeriod",
+    "weightUpdatePeriod",
+];
+
+/// Deprecated fields that Istio keeps out of its documentation, and thereby out of the descriptions.
+pub(super) const DEPRECATED: &[(&str, &str)] = &[
+    ("VirtualService", "spec.http.corsPolicy.allowOrigin"),
+    ("VirtualService", "spec.http.fault.delay.percent"),
+    ("VirtualService", "spec.http.mirrorPercent"),
+    ("VirtualService", "spec.http.mirror_percent"),
+    ("VirtualService", "spec.tcp.match.sourceSubnet"),
+];
+
 /// Definitions that `ADDED` and the reader of the tables use whether or not a kind does.
 pub(super) const ROOTS: &[&str] = &["ObjectMeta", "ListMeta", "LabelSelector", "PodTemplateSpec"];
 

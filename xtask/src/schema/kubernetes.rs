@@ -81,7 +81,7 @@ impl Schemas {
 
         let mut definitions = self.reachable(&kinds)?;
         apply_facts(&mut definitions)?;
-        let mut text = format!("{TITLE}{source}\n# {}\n", NOTE);
+        let mut text = format!("{TITLE}{source}\n# {NOTE}\n");
         for kind in &kinds {
             write_kind(&mut text, kind)?;
         }
@@ -176,7 +176,11 @@ impl Schemas {
         let suffix = format!(".{short}");
         let shared = self.definitions.keys().filter(|other| other.ends_with(&suffix)).count() > 1;
         let core = name.starts_with("io.k8s.api.core.v1.") || name.starts_with("io.k8s.apimachinery.");
-        if core || !shared { short.to_owned() } else { format!("{}{}{short}", capital(group), capital(version)) }
+        if core || !shared {
+            short.to_owned()
+        } else {
+            format!("{}{}{short}", capital(group), capital(version))
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
+use super::facts;
+
 /// How the first line of every table begins; the source and its version follow.
 pub(super) const TITLE: &str = "# Fields of the kinds of ";
 /// The second line.
@@ -94,6 +96,11 @@ pub(super) fn render_crds(source: &str, mut kinds: Vec<Kind>) -> Result<String> 
     kinds.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
     let names = shared(&kinds);
     let mut text = format!("{TITLE}{source}\n# {NOTE}\n");
+    let groups: BTreeSet<&str> = kinds.iter().map(|kind| kind.group.as_str()).collect();
+    for group in groups.into_iter().filter(|group| group.ends_with(".x-k8s.io")) {
+        // Experimental groups gain and lose kinds between releases.
+        writeln!(text, "partial {group}")?;
+    }
     for kind in &mut kinds {
         refer(&mut kind.node, &names);
         write_kind(&mut text, kind)?;
@@ -109,54 +116,81 @@ pub(super) fn render_crds(source: &str, mut kinds: Vec<Kind>) -> Result<String> 
     Ok(text)
 }
 
-/// Names the objects that are used in more than one place.
-fn shared(kinds: &[Kind]) -> HashMap<Node, String> {
-    // A use inside an object that is itself shared counts once, so each distinct object is entered once.
-    let mut uses: HashMap<&Node, Vec<Vec<&str>>> = HashMap::new();
-    fn enter<'a>(node: &'a Node, path: &[&'a str], uses: &mut HashMap<&'a Node, Vec<Vec<&'a str>>>) {
+/// The distinct objects of a table in the order they are met, and the paths to each.
+#[derive(Default)]
+struct Uses<'a> {
+    known: HashMap<&'a Node, usize>,
+    paths: Vec<(&'a Node, Vec<Vec<&'a str>>)>,
+}
+
+impl<'a> Uses<'a> {
+    /// Enters what is below `node`; each distinct object only once, so that a use inside an object that is itself
+    /// shared counts once.
+    fn enter(&mut self, node: &'a Node, path: &[&'a str]) {
         for field in &node.fields {
             let Some(child) = &field.shape.child else { continue };
             let path: Vec<&str> = path.iter().copied().chain([field.name.as_str()]).collect();
-            let known = uses.entry(child).or_default();
-            known.push(path.clone());
-            if known.len() == 1 {
-                enter(child, &path, uses);
+            if let Some(at) = self.known.get(child) {
+                self.paths[*at].1.push(path);
+                continue;
             }
+            self.known.insert(child, self.paths.len());
+            self.paths.push((child, vec![path.clone()]));
+            self.enter(child, &path);
         }
     }
-    let mut roots: BTreeSet<&str> = BTreeSet::new();
+}
+
+/// Names the objects that are used in more than one place.
+fn shared(kinds: &[Kind]) -> HashMap<Node, String> {
+    let mut uses = Uses::default();
     for kind in kinds {
-        roots.insert(&kind.name);
-        enter(&kind.node, &[&kind.name], &mut uses);
+        uses.enter(&kind.node, &[&kind.name]);
     }
     let mut candidates: Vec<(&Node, &Vec<&str>)> = uses
+        .paths
         .iter()
         .filter(|(node, paths)| paths.len() > 1 && node.fields.len() > 1)
         .map(|(node, paths)| (*node, paths.iter().min().unwrap_or(&paths[0])))
         .collect();
     candidates.sort_by_key(|(_, path)| *path);
-    // As few words of the path as tell a name from the others: the names should survive a new release.
-    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
-    let long = |path: &[&str], words: usize| -> String {
-        path[path.len().saturating_sub(words)..].iter().map(|word| capital(word)).collect()
-    };
-    for words in 1..8 {
-        for (_, path) in &candidates {
-            *taken.entry(format!("{words}{}", long(path, words))).or_default() += 1;
+    let mut used = BTreeSet::new();
+    let mut names = HashMap::new();
+    let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
+    for (node, path) in &candidates {
+        for name in proposals(node, path) {
+            *wanted.entry(name).or_default() += 1;
         }
     }
-    let mut names = HashMap::new();
-    let mut used = BTreeSet::new();
     for (node, path) in candidates {
-        let unique = |words: &usize| {
-            let name = long(path, *words);
-            taken.get(&format!("{words}{name}")) == Some(&1) && !used.contains(&name)
-        };
-        let words = (1..8).find(unique).unwrap_or(path.len());
-        let name = long(path, words);
+        let proposals = proposals(node, path);
+        // A name that two objects would like belongs to neither: names should survive a new release.
+        let free = proposals.iter().find(|name| wanted.get(*name) == Some(&1));
+        let longest = proposals.last().cloned().unwrap_or_default();
+        let numbered = || (2..).map(|number| format!("{longest}{number}")).find(|name| !used.contains(name));
+        let fallback = || if used.contains(&longest) { numbered() } else { Some(longest.clone()) };
+        let name = free.cloned().or_else(fallback).unwrap_or_default();
         used.insert(name.clone());
         names.insert(node.clone(), name);
     }
+    names
+}
+
+/// Names for an object, the best first: its own if we know it, then more and more of the path to it.
+fn proposals(node: &Node, path: &[&str]) -> Vec<String> {
+    let fields: Vec<&str> = node.fields.iter().map(|field| field.name.as_str()).collect();
+    let fields = fields.join(" ");
+    let known = facts::NAMES.iter().find(|(known, _)| *known == fields);
+    let mut names: Vec<String> = known.map(|(_, name)| (*name).to_owned()).into_iter().collect();
+    // That a path leads through `spec` tells nothing, unless it ends there.
+    let telling = |(at, word): &(usize, &&str)| **word != "spec" || at + 1 == path.len();
+    let words: Vec<String> = path.iter().enumerate().filter(telling).map(|(_, word)| capital(word)).collect();
+    let (Some(kind), Some(last)) = (words.first(), words.last()) else { return names };
+    names.push(last.clone());
+    names.push(format!("{kind}{last}"));
+    names.extend((2..=words.len()).map(|count| words[words.len() - count..].concat()));
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
     names
 }
 
@@ -205,7 +239,12 @@ pub(super) fn write_node(text: &mut String, node: &Node, depth: usize) -> Result
     for field in &node.fields {
         let shape = &field.shape;
         let plain = |word: &str| !word.is_empty() && !word.contains(char::is_whitespace);
-        ensure!(plain(&field.name) && plain(&shape.text), "`{} {}` cannot be written", field.name, shape.text);
+        ensure!(
+            plain(&field.name) && plain(&shape.text),
+            "`{} {}` cannot be written",
+            field.name,
+            shape.text
+        );
         let required = if field.required { "!" } else { "" };
         let deprecated = if field.deprecated { "~" } else { "" };
         write!(text, "{:depth$}{}{required}{deprecated} {}", "", field.name, shape.text)?;
