@@ -15,7 +15,7 @@ mod table;
 
 use table::{Entry, Index};
 
-/// The tables, and how they are called in messages about them.
+/// The tables by file name. The first holds the definitions that the others may use.
 const TABLES: [(&str, &str); 3] = [
     ("kubernetes.txt", include_str!("schema/kubernetes.txt")),
     ("istio.txt", include_str!("schema/istio.txt")),
@@ -152,6 +152,15 @@ pub fn is_deprecated_version(api_version: &str, kind: &str) -> bool {
     let (group, version) = split(api_version);
     let mut entries = index().kinds().iter();
     entries.any(|entry| entry.group == group && entry.kind == kind && entry.deprecates(version))
+}
+
+/// The release that a fully known group is described by, such as `Istio 1.30.0`: what is unknown here may exist in
+/// a newer one, and messages should say so.
+pub fn release(api_version: &str) -> Option<&'static str> {
+    let (group, _) = split(api_version);
+    let entry = index().kinds().iter().find(|entry| entry.group == group)?;
+    let (_, text) = TABLES.get(entry.table).filter(|_| index().is_complete(group))?;
+    text.lines().next()?.strip_prefix("# Fields of the kinds of ")
 }
 
 /// The kind of this group that was probably meant.

@@ -36,7 +36,8 @@ pub(super) struct Entry {
     pub(super) group: &'static str,
     pub(super) kind: &'static str,
     versions: Vec<(&'static str, bool)>,
-    table: usize,
+    /// Which of the tables it is in.
+    pub(super) table: usize,
     body: &'static str,
     object: OnceLock<Object>,
 }

@@ -1,7 +1,9 @@
 //! The tables as a whole, and spot checks of what rules rely on.
 
 use super::table::{Base, parse_line};
-use super::{Field, Index, Lookup, Object, TABLES, Type, index, is_deprecated_version, lookup, suggest_kind};
+use super::{
+    Field, Index, Lookup, Object, TABLES, Type, index, is_deprecated_version, lookup, release, suggest_kind,
+};
 
 fn known(api_version: &str, kind: &str) -> &'static Object {
     match lookup(api_version, kind) {
@@ -227,6 +229,16 @@ fn what_is_not_known_is_told_apart() {
     assert_eq!(lookup("", ""), Lookup::Foreign);
     assert!(is_deprecated_version("gateway.networking.k8s.io/v1alpha2", "TCPRoute"));
     assert!(!is_deprecated_version("gateway.networking.k8s.io/v1", "TCPRoute"));
+}
+
+#[test]
+fn a_table_says_which_release_it_describes() {
+    let starts = |api_version, start: &str| release(api_version).is_some_and(|name| name.starts_with(start));
+    assert!(starts("security.istio.io/v1", "Istio 1."));
+    assert!(starts("apps/v1", "Kubernetes 1."));
+    assert!(starts("gateway.networking.k8s.io/v1", "Gateway API v1."));
+    assert_eq!(release("argoproj.io/v1alpha1"), None);
+    assert_eq!(release("example.org/v1"), None);
 }
 
 #[test]

@@ -164,3 +164,79 @@ fn numeric(schema: &Value, name: &str) -> String {
     let range = range(min, max);
     if range.is_empty() { base.to_owned() } else { format!("{base}({range})") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::render_crds;
+    use super::read;
+
+    /// The lines of the table for one version with these properties of `spec`.
+    fn table(properties: &str) -> Vec<String> {
+        let mut text = String::from(
+            "kind: CustomResourceDefinition\nspec:\n  group: a.istio.io\n  names: {kind: Example}\n  versions:\n",
+        );
+        for (version, served) in [("v1alpha1", true), ("v1", true), ("v0", false)] {
+            text +=
+                &format!("  - name: {version}\n    served: {served}\n    schema:\n      openAPIV3Schema:\n");
+            text += "        type: object\n        properties:\n          status: {type: object}\n";
+            text += "          spec:\n            type: object\n            required: [name, filled]\n";
+            text += "            properties:\n";
+            text.extend(properties.lines().map(|line| format!("              {line}\n")));
+        }
+        let kinds = read(&text).unwrap().kinds;
+        render_crds("Test 1", kinds).unwrap().lines().skip(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn versions_with_the_same_fields_share_a_table_and_unserved_ones_have_none() {
+        assert_eq!(table("{}"), ["kind a.istio.io Example v1 v1alpha1", " spec object", " status any"]);
+    }
+
+    #[test]
+    fn types_bounds_and_flags_are_kept() {
+        let lines = table(concat!(
+            "name: {type: string, maxLength: 63, pattern: '^[a-z]+$'}\n",
+            "filled: {type: string, default: x, description: 'Deprecated: use name.'}\n",
+            "ports: {type: array, minItems: 1, items: {type: integer, minimum: 1, maximum: 65535}}\n",
+            "labels: {type: object, additionalProperties: {type: string}}\n",
+            "wait: {type: string, x-kubernetes-validations: [{rule: duration(self) >= duration('1ms')}]}\n",
+            "count: {type: integer, minimum: 0, maximum: 4294967295}\n",
+            "code: {type: integer, enum: [302, 301]}\n",
+            "mode: {type: string, enum: [A, B]}\n",
+            "config: {type: object, x-kubernetes-preserve-unknown-fields: true}\n",
+        ));
+        assert_eq!(
+            lines[2..lines.len() - 1],
+            [
+                "  code int(301..302)",
+                "  config open",
+                "  count uint32",
+                "  filled~ string",
+                "  labels {}string",
+                "  mode string(A|B)",
+                "  name! string #..63 /^[a-z]+$",
+                "  ports []int(1..65535) #1..",
+                "  wait duration",
+            ]
+        );
+    }
+
+    #[test]
+    fn objects_that_repeat_are_written_once() {
+        let port = "{type: object, properties: {name: {type: string}, number: {type: integer}}}";
+        let lines =
+            table(&format!("ports: {{type: array, items: {port}}}\nadmin: {port}\nonce: {{type: object}}"));
+        assert_eq!(
+            lines[2..],
+            [
+                "  admin Admin",
+                "  once object",
+                "  ports []Admin",
+                " status any",
+                "def Admin",
+                " name string",
+                " number int",
+            ]
+        );
+    }
+}
