@@ -9,6 +9,7 @@ use crate::span::FileId;
 pub struct File {
     name: Arc<str>,
     text: Arc<str>,
+    context: bool,
 }
 
 impl File {
@@ -44,9 +45,32 @@ impl Files {
 
     /// Adds a text and returns the id that spans in it carry.
     pub fn add(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> FileId {
+        self.push(File { name: name.into(), text: text.into(), context: false })
+    }
+
+    /// Adds a text that the others may refer to and that is not itself to be judged: findings whose
+    /// first place is in it are left out.
+    pub fn add_context(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> FileId {
+        self.push(File { name: name.into(), text: text.into(), context: true })
+    }
+
+    fn push(&mut self, file: File) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
-        self.files.push(File { name: name.into(), text: text.into() });
+        self.files.push(file);
         id
+    }
+
+    /// Whether a file was added with [`Files::add_context`].
+    #[must_use]
+    pub fn is_context(&self, id: FileId) -> bool {
+        self.get(id).is_some_and(|file| file.context)
+    }
+
+    /// Replaces the text of a file.
+    pub fn replace(&mut self, id: FileId, text: impl Into<Arc<str>>) {
+        if let Some(file) = self.files.get_mut(id.0 as usize) {
+            file.text = text.into();
+        }
     }
 
     /// The file behind an id of this set.

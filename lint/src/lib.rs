@@ -8,12 +8,26 @@
 
 mod diagnostic;
 mod files;
+pub mod fix;
 pub mod line_index;
+mod linter;
 pub mod mesh;
+pub mod report;
 pub mod resource;
+pub mod rule;
+pub mod rules;
+pub mod schema;
+pub mod settings;
 mod span;
+mod states;
+mod suppress;
+#[cfg(test)]
+mod testing;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Edit, Fix, Related, ResourceName, Safety, Severity};
 pub use files::{File, Files};
+pub use linter::lint;
+pub use report::Report;
+pub use settings::Settings;
 pub use span::{FileId, Span, Spanned};

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 
 mod ci;
+mod schema;
 
 /// The tasks of this repository.
 #[derive(Parser)]
@@ -14,6 +15,8 @@ mod ci;
 enum Task {
     /// Everything that must pass before a change lands.
     Ci,
+    /// Derive the field tables from CustomResourceDefinitions and Kubernetes schemas.
+    Schema(schema::Options),
     /// Set up what the tests need and run them all.
     Test,
 }
@@ -21,6 +24,7 @@ enum Task {
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Ci => ci::run_all(),
+        Task::Schema(options) => schema::run(&options),
         Task::Test => ci::test(),
     }
 }

@@ -179,7 +179,7 @@ impl<'s> Builder<'s> {
         self.chunk.start.saturating_add(offset).min(self.chunk.end)
     }
 
-    fn scalar(&self, value: &Cow<'_, str>, style: ScalarStyle, start: u32, end: u32) -> Kind {
+    fn scalar(&self, value: &str, style: ScalarStyle, start: u32, end: u32) -> Kind {
         if start == end && value == "~" {
             return null();
         }
@@ -191,8 +191,7 @@ impl<'s> Builder<'s> {
         };
         let (inner_start, inner_end) = (start + quotes, end.saturating_sub(quotes));
         let same = self.source.get(inner_start as usize..inner_end as usize) == Some(value);
-        let text =
-            if same { Text::Source(inner_start, inner_end) } else { Text::Owned(value.as_ref().into()) };
+        let text = if same { Text::Source(inner_start, inner_end) } else { Text::Owned(value.into()) };
         Kind::Scalar { text, style }
     }
 

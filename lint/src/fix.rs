@@ -1,0 +1,142 @@
+//! Applies fixes as byte splices and keeps only those that prove themselves: the text still parses, the
+//! finding is gone and no new one has come.
+
+use rustc_hash::FxHashMap;
+
+use crate::diagnostic::{Diagnostic, Edit, Fix, Safety};
+use crate::files::Files;
+use crate::linter::lint;
+use crate::report::Report;
+use crate::settings::Settings;
+use crate::span::FileId;
+use crate::yaml::{Limits, parse};
+
+/// Rounds after which fixing stops: a fix can uncover another finding, but not without end.
+const ROUNDS: usize = 10;
+
+/// What fixing did.
+#[derive(Debug)]
+pub struct Fixed {
+    /// The files with the fixes applied; ids are those of the input.
+    pub files: Files,
+    /// Files whose text differs.
+    pub changed: Vec<FileId>,
+    /// How many fixes were applied.
+    pub applied: usize,
+    /// Findings of the fixed files.
+    pub report: Report,
+}
+
+/// Applies every fix up to a safety, until none is left.
+#[must_use]
+pub fn fix(files: &Files, settings: &Settings, allow: Safety) -> Fixed {
+    let mut current = files.clone();
+    let mut report = lint(&current, settings);
+    let mut applied = 0;
+    for _ in 0..ROUNDS {
+        let fixes = choose(&current, &report.diagnostics, allow);
+        if fixes.is_empty() {
+            break;
+        }
+        let together = attempt(&current, settings, &report, &fixes);
+        let (next, next_report, count) = match together {
+            Some((next, next_report)) => (next, next_report, fixes.len()),
+            None => match one_by_one(&current, settings, &report, &fixes) {
+                Some(result) => result,
+                None => break,
+            },
+        };
+        applied += count;
+        current = next;
+        report = next_report;
+    }
+    let changed =
+        files.iter().filter(|(id, file)| current.text(*id) != file.text()).map(|(id, _)| id).collect();
+    Fixed { files: current, changed, applied, report }
+}
+
+/// Fixes that are allowed and do not touch each other's bytes, in the order of their findings.
+fn choose<'d>(files: &Files, diagnostics: &'d [Diagnostic], allow: Safety) -> Vec<&'d Fix> {
+    let mut chosen: Vec<&Fix> = Vec::new();
+    for fix in diagnostics.iter().filter_map(|diagnostic| diagnostic.fix.as_ref()) {
+        let allowed = fix.safety <= allow
+            && !fix.edits.is_empty()
+            && fix.edits.iter().all(|edit| !files.is_context(edit.span.file));
+        let clashes = chosen
+            .iter()
+            .flat_map(|other| &other.edits)
+            .any(|other| fix.edits.iter().any(|edit| touches(edit, other)));
+        if allowed && !clashes {
+            chosen.push(fix);
+        }
+    }
+    chosen
+}
+
+fn touches(a: &Edit, b: &Edit) -> bool {
+    a.span.file == b.span.file && a.span.start <= b.span.end && b.span.start <= a.span.end
+}
+
+/// Applies fixes and lints the result; `None` when it is not better in every respect.
+fn attempt(files: &Files, settings: &Settings, before: &Report, fixes: &[&Fix]) -> Option<(Files, Report)> {
+    let edits: Vec<&Edit> = fixes.iter().flat_map(|fix| &fix.edits).collect();
+    let next = splice(files, &edits)?;
+    for (id, file) in next.iter().filter(|(id, file)| files.text(*id) != file.text()) {
+        let problems =
+            |files: &Files| files.get(id).map_or(0, |file| parse(id, file, Limits::default()).1.len());
+        if problems(&next) > problems(files) || file.text().is_empty() != files.text(id).is_empty() {
+            return None;
+        }
+    }
+    let after = lint(&next, settings);
+    let is_new = {
+        let counts = |report: &Report| {
+            let mut counts: FxHashMap<(&'static str, FileId), usize> = FxHashMap::default();
+            for diagnostic in &report.diagnostics {
+                *counts.entry((diagnostic.rule, diagnostic.span.file)).or_default() += 1;
+            }
+            counts
+        };
+        let old = counts(before);
+        counts(&after).into_iter().any(|(key, count)| count > old.get(&key).copied().unwrap_or(0))
+    };
+    (!is_new && after.diagnostics.len() < before.diagnostics.len()).then_some((next, after))
+}
+
+fn one_by_one(
+    files: &Files,
+    settings: &Settings,
+    before: &Report,
+    fixes: &[&Fix],
+) -> Option<(Files, Report, usize)> {
+    // Each accepted fix moves the bytes after it, so the next round starts from a fresh lint.
+    fixes.iter().find_map(|fix| {
+        let (next, report) = attempt(files, settings, before, &[fix])?;
+        Some((next, report, 1))
+    })
+}
+
+/// The files with edits applied; `None` when two edits overlap or one lies outside its file.
+#[must_use]
+pub fn splice(files: &Files, edits: &[&Edit]) -> Option<Files> {
+    let mut by_file: FxHashMap<FileId, Vec<&Edit>> = FxHashMap::default();
+    for edit in edits {
+        by_file.entry(edit.span.file).or_default().push(edit);
+    }
+    let mut next = files.clone();
+    for (id, mut edits) in by_file {
+        edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+        let text = files.get(id)?.text();
+        let mut out = String::with_capacity(text.len() + 64);
+        let mut position = 0;
+        for edit in edits {
+            let range = edit.span.range();
+            out.push_str(text.get(position..range.start)?);
+            out.push_str(&edit.text);
+            position = range.end;
+        }
+        out.push_str(text.get(position..)?);
+        next.replace(id, out);
+    }
+    Some(next)
+}

@@ -1,0 +1,93 @@
+//! The registry: one line per rule, in the order in which `coalmine rules` lists them.
+
+use crate::rule::Rule;
+
+macro_rules! rules {
+    ($($name:ident)*) => {
+        $(pub mod $name;)*
+
+        /// Every rule.
+        pub static RULES: &[&Rule] = &[$(&$name::RULE),*];
+    };
+}
+
+rules! {
+    yaml_syntax
+    duplicate_key
+    yaml_limits
+    unknown_subset
+    orphaned_subset
+    unused_suppression
+    invalid_suppression
+}
+
+/// The rule with an id.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static Rule> {
+    RULES.iter().copied().find(|rule| rule.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustc_hash::FxHashSet;
+
+    use super::*;
+    use crate::rule::{Check, FixKind};
+    use crate::testing::run;
+
+    #[test]
+    fn every_rule_lives_in_the_file_of_its_name() {
+        let mut seen = FxHashSet::default();
+        for rule in RULES {
+            let file = format!("rules/{}.rs", rule.id.replace('-', "_"));
+            assert!(rule.source.ends_with(&file), "{} is in {}", rule.id, rule.source);
+            assert!(seen.insert(rule.id), "{} is registered twice", rule.id);
+        }
+    }
+
+    #[test]
+    fn every_rule_is_documented_in_all_sections() {
+        for rule in RULES {
+            for heading in ["What it does", "Why it matters", "Example", "Use instead", "References"] {
+                assert!(!rule.section(heading).is_empty(), "{}: no section `{heading}`", rule.id);
+            }
+            assert!((10..=160).contains(&rule.summary().len()), "{}: {}", rule.id, rule.summary());
+            for code in rule.upstream {
+                let known = code.starts_with("IST") || code.starts_with("KIA") || *code == "GWAPI";
+                assert!(known, "{}: upstream code {code}", rule.id);
+            }
+        }
+    }
+
+    #[test]
+    fn every_example_fires_and_every_alternative_is_silent() {
+        for rule in RULES {
+            let example = rule.example("Example").expect(rule.id);
+            assert!(!run(rule, &example).is_empty(), "{}: the example does not fire", rule.id);
+            let instead = rule.example("Use instead").expect(rule.id);
+            assert_eq!(run(rule, &instead), [], "{}: the alternative fires", rule.id);
+        }
+    }
+
+    #[test]
+    fn a_rule_offers_no_better_fix_than_it_declares() {
+        for rule in RULES {
+            let example = rule.example("Example").expect(rule.id);
+            for fix in run(rule, &example).into_iter().filter_map(|diagnostic| diagnostic.fix) {
+                let declared = match rule.fix {
+                    FixKind::None => false,
+                    FixKind::Safe => true,
+                    FixKind::Unsafe => fix.safety == crate::Safety::Unsafe,
+                };
+                assert!(declared, "{}: `{}`", rule.id, fix.title);
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_linters_own_rules_are_built_in() {
+        let built_in: Vec<&str> =
+            RULES.iter().filter(|rule| matches!(rule.check, Check::Builtin)).map(|rule| rule.id).collect();
+        assert_eq!(built_in, ["unused-suppression", "invalid-suppression"]);
+    }
+}

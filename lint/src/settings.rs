@@ -1,0 +1,324 @@
+//! What a run is told: the parsed form of `coalmine.yaml` and of the command line.
+
+use std::collections::BTreeMap;
+
+use globset::{Glob, GlobMatcher};
+use serde::Deserialize;
+
+use crate::diagnostic::Severity;
+use crate::mesh::Assume;
+use crate::mesh::config::MeshConfig;
+use crate::rules::RULES;
+
+/// The severity of a rule, or none at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    /// The rule does not run.
+    Off,
+    /// Its findings have this severity.
+    Report(Severity),
+}
+
+/// One action of a rollout step.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// `kubectl apply -f` of each path, in order.
+    Apply(Vec<String>),
+    /// `kubectl delete -f` of each path, in order.
+    Delete(Vec<String>),
+}
+
+/// One step of a rollout. Paths are relative to [`Settings::base`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// The name for messages.
+    pub name: String,
+    /// What is done, in order.
+    pub actions: Vec<Action>,
+}
+
+/// Settings for the files that a glob matches.
+#[derive(Clone, Debug)]
+pub struct PathSettings {
+    glob: GlobMatcher,
+    /// The namespace of objects that name none.
+    pub namespace: Option<String>,
+    /// Severities that differ from the rest.
+    pub rules: BTreeMap<String, Level>,
+}
+
+/// Everything a run is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The namespace of objects that name none.
+    pub namespace: String,
+    /// What to make of references to objects that are not in the input.
+    pub assume: Assume,
+    /// Mesh-wide settings; `None` looks for a ConfigMap `istio` in the input.
+    pub mesh: Option<MeshConfig>,
+    /// Severities by rule id.
+    pub rules: BTreeMap<String, Level>,
+    /// Only these rules run; empty for all.
+    pub select: Vec<String>,
+    /// These rules do not run.
+    pub ignore: Vec<String>,
+    /// Settings by file.
+    pub paths: Vec<PathSettings>,
+    /// The order in which parts of the input are applied; empty when all of it is one state.
+    pub rollout: Vec<Step>,
+    /// The folder of `coalmine.yaml` as file names give it, without a trailing `/`; empty for none.
+    pub base: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            namespace: "default".to_owned(),
+            assume: Assume::Auto,
+            mesh: None,
+            rules: BTreeMap::new(),
+            select: Vec::new(),
+            ignore: Vec::new(),
+            paths: Vec::new(),
+            rollout: Vec::new(),
+            base: String::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    namespace: Option<String>,
+    assume: Option<String>,
+    #[serde(default)]
+    rules: BTreeMap<String, String>,
+    #[serde(default)]
+    paths: Vec<ConfigPath>,
+    mesh: Option<serde_yaml::Value>,
+    #[serde(default)]
+    rollout: Vec<ConfigStep>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigPath {
+    glob: String,
+    namespace: Option<String>,
+    #[serde(default)]
+    rules: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ConfigStep {
+    Path(String),
+    Step(ConfigNamedStep),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigNamedStep {
+    name: String,
+    actions: Vec<ConfigAction>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigAction {
+    apply: Option<OneOrMany>,
+    delete: Option<OneOrMany>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn into_paths(self) -> Vec<String> {
+        let paths = match self {
+            Self::One(path) => vec![path],
+            Self::Many(paths) => paths,
+        };
+        paths.into_iter().map(|path| clean(&path)).collect()
+    }
+}
+
+/// A path without `./` and trailing `/`.
+fn clean(path: &str) -> String {
+    path.trim_start_matches("./").trim_end_matches('/').to_owned()
+}
+
+fn level(rule: &str, text: &str) -> Result<Level, String> {
+    if !RULES.iter().any(|known| known.id == rule) {
+        let near = crate::rule::did_you_mean(rule, RULES.iter().map(|known| known.id));
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        return Err(format!("unknown rule `{rule}`{hint}"));
+    }
+    match text {
+        // YAML 1.1 reads a bare `off` as false, and so may the reader of the config file.
+        "off" | "false" => Ok(Level::Off),
+        "info" => Ok(Level::Report(Severity::Info)),
+        "warning" => Ok(Level::Report(Severity::Warning)),
+        "error" => Ok(Level::Report(Severity::Error)),
+        _ => Err(format!("rule `{rule}`: `{text}` is not one of off, info, warning, error")),
+    }
+}
+
+fn levels(rules: BTreeMap<String, String>) -> Result<BTreeMap<String, Level>, String> {
+    rules
+        .into_iter()
+        .map(|(rule, text)| {
+            let level = level(&rule, &text)?;
+            Ok((rule, level))
+        })
+        .collect()
+}
+
+/// Reads a value of `--assume`, or of `assume` in `coalmine.yaml`.
+///
+/// # Errors
+/// When it is none of `auto`, `closed` and `open`.
+pub fn parse_assume(text: &str) -> Result<Assume, String> {
+    match text {
+        "auto" => Ok(Assume::Auto),
+        "closed" => Ok(Assume::Closed),
+        "open" => Ok(Assume::Open),
+        _ => Err(format!("`assume` is `{text}`; it is one of auto, closed, open")),
+    }
+}
+
+impl Settings {
+    /// Reads a `coalmine.yaml`. `base` is its folder as file names give it.
+    ///
+    /// # Errors
+    /// A message that names the wrong field, with its line where the reader knows it.
+    pub fn parse(text: &str, base: &str) -> Result<Self, String> {
+        let file: Option<ConfigFile> = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+        let mut settings = Self { base: clean(base), ..Self::default() };
+        let Some(file) = file else { return Ok(settings) };
+        if let Some(namespace) = file.namespace {
+            settings.namespace = namespace;
+        }
+        if let Some(assume) = file.assume {
+            settings.assume = parse_assume(&assume)?;
+        }
+        settings.rules = levels(file.rules)?;
+        for path in file.paths {
+            let glob = Glob::new(&path.glob).map_err(|error| format!("paths: {error}"))?;
+            settings.paths.push(PathSettings {
+                glob: glob.compile_matcher(),
+                namespace: path.namespace,
+                rules: levels(path.rules)?,
+            });
+        }
+        if let Some(mesh) = file.mesh {
+            let text = serde_yaml::to_string(&mesh).map_err(|error| error.to_string())?;
+            settings.mesh = Some(MeshConfig::parse("mesh", &text)?);
+        }
+        for step in file.rollout {
+            settings.rollout.push(step.into_step()?);
+        }
+        Ok(settings)
+    }
+
+    /// A file's name relative to [`Settings::base`]; `None` for a file outside it.
+    #[must_use]
+    pub fn relative<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let name = name.trim_start_matches("./");
+        if self.base.is_empty() {
+            return Some(name);
+        }
+        name.strip_prefix(self.base.as_str())?.strip_prefix('/')
+    }
+
+    /// The namespace of objects in a file that name none.
+    #[must_use]
+    pub fn namespace_for(&self, file: &str) -> &str {
+        let own = self.for_file(file).find_map(|path| path.namespace.as_deref());
+        own.unwrap_or(&self.namespace)
+    }
+
+    /// What becomes of a rule's findings in a file; `None` leaves the severity that the rule gave.
+    #[must_use]
+    pub fn level(&self, rule: &str, file: &str) -> Option<Level> {
+        if self.ignore.iter().any(|id| id == rule)
+            || (!self.select.is_empty() && !self.select.iter().any(|id| id == rule))
+        {
+            return Some(Level::Off);
+        }
+        let own = self.for_file(file).find_map(|path| path.rules.get(rule));
+        own.or_else(|| self.rules.get(rule)).copied()
+    }
+
+    /// Whether a rule may have findings somewhere.
+    #[must_use]
+    pub fn runs(&self, rule: &str) -> bool {
+        let on = |level: Option<Level>| level != Some(Level::Off);
+        on(self.level(rule, "")) || self.paths.iter().any(|path| on(path.rules.get(rule).copied()))
+    }
+
+    fn for_file<'s>(&'s self, file: &str) -> impl Iterator<Item = &'s PathSettings> + use<'s> {
+        let relative = self.relative(file).unwrap_or(file).to_owned();
+        self.paths.iter().filter(move |path| path.glob.is_match(&relative))
+    }
+}
+
+impl ConfigStep {
+    fn into_step(self) -> Result<Step, String> {
+        let named = match self {
+            Self::Path(path) => {
+                let path = clean(&path);
+                return Ok(Step { name: path.clone(), actions: vec![Action::Apply(vec![path])] });
+            }
+            Self::Step(step) => step,
+        };
+        let actions = named.actions.into_iter().map(|action| match (action.apply, action.delete) {
+            (Some(paths), None) => Ok(Action::Apply(paths.into_paths())),
+            (None, Some(paths)) => Ok(Action::Delete(paths.into_paths())),
+            _ => Err(format!("rollout step `{}`: an action is either `apply` or `delete`", named.name)),
+        });
+        Ok(Step { actions: actions.collect::<Result<_, _>>()?, name: named.name })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_file_sets_namespace_severities_and_steps() {
+        let text = "namespace: voting\nassume: closed\nrules: {unknown-subset: off, yaml-syntax: warning}\n\
+                    paths:\n- glob: 'legacy/**'\n  rules: {unknown-subset: info}\n\
+                    rollout:\n- 1-deploy/\n- name: finish\n  actions:\n  - delete: 1-deploy/old.yaml\n";
+        let settings = Settings::parse(text, "./manifests/voting/").unwrap();
+        assert_eq!(settings.base, "manifests/voting");
+        assert_eq!(settings.namespace_for("manifests/voting/a.yaml"), "voting");
+        assert_eq!(settings.level("unknown-subset", "manifests/voting/a.yaml"), Some(Level::Off));
+        assert_eq!(
+            settings.level("unknown-subset", "manifests/voting/legacy/a.yaml"),
+            Some(Level::Report(Severity::Info))
+        );
+        assert_eq!(settings.rollout[0].actions, [Action::Apply(vec!["1-deploy".to_owned()])]);
+        assert_eq!(settings.rollout[1].name, "finish");
+    }
+
+    #[test]
+    fn mistakes_are_named_with_the_way_out() {
+        let error = |text| Settings::parse(text, "").unwrap_err();
+        assert!(error("ruls: {}").contains("unknown field `ruls`"), "{}", error("ruls: {}"));
+        assert!(error("rules: {unknown-subsett: off}").contains("did you mean `unknown-subset`?"));
+        assert!(error("rules: {unknown-subset: loud}").contains("off, info, warning, error"));
+        assert!(error("assume: maybe").contains("auto, closed, open"));
+        assert!(error("rollout:\n- name: x\n  actions: [{}]\n").contains("either `apply` or `delete`"));
+    }
+
+    #[test]
+    fn an_empty_file_changes_nothing() {
+        assert_eq!(Settings::parse("", "").unwrap().namespace, "default");
+        assert_eq!(Settings::parse("# nothing\n", "").unwrap().namespace, "default");
+    }
+}

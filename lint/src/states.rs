@@ -1,0 +1,120 @@
+//! The states a deployment goes through: with a rollout, what is there after each step, as `kubectl apply`
+//! and `kubectl delete` would leave it; without one, everything at once.
+
+use rustc_hash::FxHashMap;
+
+use crate::files::Files;
+use crate::resource::Resource;
+use crate::settings::{Action, Settings};
+
+/// The objects of one moment.
+#[derive(Debug, Default)]
+pub(crate) struct State<'a> {
+    /// In the order in which they were applied.
+    pub resources: Vec<&'a Resource>,
+    /// Objects that one step applies twice: the later and the earlier.
+    pub duplicates: Vec<(&'a Resource, &'a Resource)>,
+}
+
+type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+/// Objects by key, in order of first appearance; removed ones leave a gap.
+#[derive(Default)]
+struct Cluster<'a> {
+    slots: Vec<Option<&'a Resource>>,
+    by_key: FxHashMap<Key<'a>, usize>,
+}
+
+impl<'a> Cluster<'a> {
+    fn apply(&mut self, resource: &'a Resource) -> Option<&'a Resource> {
+        // Objects without a name cannot replace one another.
+        if resource.name.is_empty() {
+            self.slots.push(Some(resource));
+            return None;
+        }
+        match self.by_key.get(&resource.key()).and_then(|slot| self.slots.get_mut(*slot)) {
+            Some(slot) => slot.replace(resource),
+            None => {
+                self.by_key.insert(resource.key(), self.slots.len());
+                self.slots.push(Some(resource));
+                None
+            }
+        }
+    }
+
+    fn delete(&mut self, resource: &Resource) {
+        let is_namespace = resource.key().1 == "Namespace" && resource.group().is_empty();
+        for slot in &mut self.slots {
+            let gone = slot.is_some_and(|held| {
+                held.key() == resource.key() || (is_namespace && held.namespace() == resource.name.as_str())
+            });
+            if gone {
+                *slot = None;
+            }
+        }
+    }
+
+    fn resources(&self) -> Vec<&'a Resource> {
+        self.slots.iter().copied().flatten().collect()
+    }
+}
+
+/// Whether a path of a step covers a file: the file itself, or a folder above it.
+fn covers(path: &str, file: &str) -> bool {
+    path == "." || file.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The states to lint. `is_context` marks files that are there only to be referred to.
+pub(crate) fn states<'a>(files: &Files, resources: &'a [Resource], settings: &Settings) -> Vec<State<'a>> {
+    let name_of = |resource: &Resource| settings.relative(files.name(resource.span.file)).unwrap_or("");
+    let steps = settings.rollout.iter().flat_map(|step| &step.actions);
+    let covered: Vec<&String> =
+        steps.flat_map(|(Action::Apply(paths) | Action::Delete(paths))| paths).collect();
+    let mut cluster = Cluster::default();
+    let mut duplicates = Vec::new();
+    for resource in resources {
+        if !covered.iter().any(|path| covers(path, name_of(resource))) {
+            duplicates.extend(cluster.apply(resource).map(|earlier| (resource, earlier)));
+        }
+    }
+    let mut states = Vec::new();
+    for step in &settings.rollout {
+        let mut touched = false;
+        let mut in_step: FxHashMap<Key<'a>, &'a Resource> = FxHashMap::default();
+        let mut step_duplicates = duplicates.clone();
+        for action in &step.actions {
+            let (Action::Apply(paths) | Action::Delete(paths)) = action;
+            for path in paths {
+                let mut chosen: Vec<&Resource> =
+                    resources.iter().filter(|resource| covers(path, name_of(resource))).collect();
+                // `kubectl apply -f FOLDER` goes by file name.
+                chosen.sort_by(|a, b| name_of(a).cmp(name_of(b)).then(a.span.start.cmp(&b.span.start)));
+                for resource in chosen {
+                    match action {
+                        Action::Apply(_) => {
+                            touched |= !files.is_context(resource.span.file);
+                            cluster.apply(resource);
+                            if !resource.name.is_empty()
+                                && let Some(earlier) = in_step.insert(resource.key(), resource)
+                            {
+                                step_duplicates.push((resource, earlier));
+                            }
+                        }
+                        Action::Delete(_) => {
+                            touched |= !files.is_context(resource.span.file);
+                            cluster.delete(resource);
+                            in_step.remove(&resource.key());
+                        }
+                    }
+                }
+            }
+        }
+        if touched {
+            states.push(State { resources: cluster.resources(), duplicates: step_duplicates });
+        }
+    }
+    if states.is_empty() {
+        states.push(State { resources: cluster.resources(), duplicates });
+    }
+    states
+}
