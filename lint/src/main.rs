@@ -1,2 +1,9 @@
-//! The `coalmine` command.
-fn main() {}
+//! The `coalmine` command: reads files, calls the library, prints. All judgement is in the library.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -28,3 +28,44 @@ impl Report {
         self.diagnostics.iter().map(|diagnostic| diagnostic.severity).max()
     }
 }
+
+/// One deployment with its findings: what the renderers take.
+#[derive(Clone, Debug)]
+pub struct Linted {
+    /// The texts.
+    pub files: crate::Files,
+    /// The findings in them.
+    pub report: Report,
+}
+
+/// Findings over all deployments of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Summary {
+    /// Files read.
+    pub files: usize,
+    /// YAML documents that hold an object.
+    pub documents: usize,
+    /// Findings of severity error.
+    pub errors: usize,
+    /// Findings of severity warning.
+    pub warnings: usize,
+    /// Findings of severity info.
+    pub infos: usize,
+    /// Findings that a suppression hid.
+    pub suppressed: usize,
+}
+
+impl Summary {
+    /// Adds up the reports of a run.
+    #[must_use]
+    pub fn of(batch: &[Linted]) -> Self {
+        batch.iter().fold(Self::default(), |sum, Linted { report, .. }| Self {
+            files: sum.files + report.files,
+            documents: sum.documents + report.documents,
+            errors: sum.errors + report.count(Severity::Error),
+            warnings: sum.warnings + report.count(Severity::Warning),
+            infos: sum.infos + report.count(Severity::Info),
+            suppressed: sum.suppressed + report.suppressed,
+        })
+    }
+}

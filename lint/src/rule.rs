@@ -146,7 +146,7 @@ impl Rule {
     /// Where the rule's page lives.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("https://coalmine.dev/rules/{}", self.id)
+        format!("https://github.com/coalmine/coalmine/blob/main/docs/rules/{}.md", self.id)
     }
 
     pub(crate) fn diagnostic(&self, resource: Option<&Resource>, span: Span, message: String) -> Diagnostic {
@@ -251,14 +251,30 @@ macro_rules! declare_rule {
 }
 pub(crate) use declare_rule;
 
-/// The candidate closest to `wanted`, if it is close enough to be what was meant.
+/// The candidate closest to `wanted`, if it is close enough to be what was meant. Names that differ in
+/// their digits are different versions, not slips.
 #[must_use]
 pub fn did_you_mean<'c>(wanted: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let digits = |name: &str| -> String { name.chars().filter(char::is_ascii_digit).collect() };
     let allowed = (wanted.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
+        .filter(|candidate| *candidate != wanted && digits(candidate) == digits(wanted))
         .map(|candidate| (strsim::osa_distance(&wanted.to_lowercase(), &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= allowed && *candidate != wanted)
+        .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::did_you_mean;
+
+    #[test]
+    fn slips_are_near_and_other_versions_are_not() {
+        assert_eq!(did_you_mean("v1.0", ["v2-0", "v1-0"]), Some("v1-0"));
+        assert_eq!(did_you_mean("reveiws", ["ratings", "reviews"]), Some("reviews"));
+        assert_eq!(did_you_mean("v3", ["v1", "v2"]), None);
+        assert_eq!(did_you_mean("details", ["ratings"]), None);
+    }
 }

@@ -1,6 +1,8 @@
 //! What a run is told: the parsed form of `coalmine.yaml` and of the command line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use globset::{Glob, GlobMatcher};
 use serde::Deserialize;
@@ -68,6 +70,9 @@ pub struct Settings {
     pub rollout: Vec<Step>,
     /// The folder of `coalmine.yaml` as file names give it, without a trailing `/`; empty for none.
     pub base: String,
+    /// Where `coalmine.yaml` is above the working folder: the working folder relative to it, which is put
+    /// before relative file names; empty otherwise.
+    pub prefix: String,
 }
 
 impl Default for Settings {
@@ -82,6 +87,7 @@ impl Default for Settings {
             paths: Vec::new(),
             rollout: Vec::new(),
             base: String::new(),
+            prefix: String::new(),
         }
     }
 }
@@ -225,14 +231,32 @@ impl Settings {
         Ok(settings)
     }
 
-    /// A file's name relative to [`Settings::base`]; `None` for a file outside it.
+    /// A file's name relative to the folder of `coalmine.yaml`; `None` for a file outside it.
     #[must_use]
-    pub fn relative<'n>(&self, name: &'n str) -> Option<&'n str> {
+    pub fn relative<'n>(&self, name: &'n str) -> Option<Cow<'n, str>> {
         let name = name.trim_start_matches("./");
-        if self.base.is_empty() {
-            return Some(name);
+        if !self.prefix.is_empty() && !name.starts_with('/') {
+            return Some(Cow::Owned(format!("{}/{name}", self.prefix)));
         }
-        name.strip_prefix(self.base.as_str())?.strip_prefix('/')
+        if self.base.is_empty() {
+            return Some(Cow::Borrowed(name));
+        }
+        name.strip_prefix(self.base.as_str())?.strip_prefix('/').map(Cow::Borrowed)
+    }
+
+    /// Every path of the rollout, relative to the folder of `coalmine.yaml`.
+    pub fn rollout_paths(&self) -> impl Iterator<Item = &str> {
+        self.rollout
+            .iter()
+            .flat_map(|step| &step.actions)
+            .flat_map(|(Action::Apply(paths) | Action::Delete(paths))| paths)
+            .map(String::as_str)
+    }
+
+    /// A path of the rollout as file names give it.
+    #[must_use]
+    pub fn locate(&self, path: &str) -> PathBuf {
+        if self.base.is_empty() { PathBuf::from(path) } else { PathBuf::from(&self.base).join(path) }
     }
 
     /// The namespace of objects in a file that name none.
@@ -262,7 +286,7 @@ impl Settings {
     }
 
     fn for_file<'s>(&'s self, file: &str) -> impl Iterator<Item = &'s PathSettings> + use<'s> {
-        let relative = self.relative(file).unwrap_or(file).to_owned();
+        let relative = self.relative(file).unwrap_or(Cow::Borrowed(file)).into_owned();
         self.paths.iter().filter(move |path| path.glob.is_match(&relative))
     }
 }

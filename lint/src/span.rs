@@ -7,6 +7,14 @@ use std::ops::{Deref, Range};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct FileId(pub(crate) u32);
 
+impl FileId {
+    /// The position in its set, as [`Files::iter`](crate::Files::iter) gives it.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A half-open range of UTF-8 bytes in one file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {

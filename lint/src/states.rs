@@ -1,6 +1,8 @@
 //! The states a deployment goes through: with a rollout, what is there after each step, as `kubectl apply`
 //! and `kubectl delete` would leave it; without one, everything at once.
 
+use std::borrow::Cow;
+
 use rustc_hash::FxHashMap;
 
 use crate::files::Files;
@@ -42,6 +44,18 @@ impl<'a> Cluster<'a> {
         }
     }
 
+    /// Adds an object beside an earlier one of the same name: in a folder that is not applied in steps
+    /// the two may be alternatives, and what either defines counts as defined.
+    fn add(&mut self, resource: &'a Resource) -> Option<&'a Resource> {
+        let named = !resource.name.is_empty();
+        let earlier = self.by_key.get(&resource.key()).and_then(|slot| *self.slots.get(*slot)?);
+        if named && earlier.is_none() {
+            self.by_key.insert(resource.key(), self.slots.len());
+        }
+        self.slots.push(Some(resource));
+        earlier.filter(|_| named)
+    }
+
     fn delete(&mut self, resource: &Resource) {
         let is_namespace = resource.key().1 == "Namespace" && resource.group().is_empty();
         for slot in &mut self.slots {
@@ -66,15 +80,17 @@ fn covers(path: &str, file: &str) -> bool {
 
 /// The states to lint. `is_context` marks files that are there only to be referred to.
 pub(crate) fn states<'a>(files: &Files, resources: &'a [Resource], settings: &Settings) -> Vec<State<'a>> {
-    let name_of = |resource: &Resource| settings.relative(files.name(resource.span.file)).unwrap_or("");
-    let steps = settings.rollout.iter().flat_map(|step| &step.actions);
-    let covered: Vec<&String> =
-        steps.flat_map(|(Action::Apply(paths) | Action::Delete(paths))| paths).collect();
+    let names: Vec<String> = files
+        .iter()
+        .map(|(_, file)| settings.relative(file.name()).map(Cow::into_owned).unwrap_or_default())
+        .collect();
+    let name_of = |resource: &Resource| names.get(resource.span.file.0 as usize).map_or("", String::as_str);
+    let covered: Vec<&str> = settings.rollout_paths().collect();
     let mut cluster = Cluster::default();
     let mut duplicates = Vec::new();
     for resource in resources {
         if !covered.iter().any(|path| covers(path, name_of(resource))) {
-            duplicates.extend(cluster.apply(resource).map(|earlier| (resource, earlier)));
+            duplicates.extend(cluster.add(resource).map(|earlier| (resource, earlier)));
         }
     }
     let mut states = Vec::new();

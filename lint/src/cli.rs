@@ -1,0 +1,92 @@
+//! The command line: arguments, exit codes and what each command prints.
+
+mod args;
+mod explain;
+mod human;
+mod input;
+mod lint;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use self::args::{Args, Color, Command};
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Exit {
+    /// Nothing at or above `--fail-on`.
+    Clean,
+    /// Findings at or above it.
+    Findings,
+    /// Wrong usage or configuration.
+    Usage,
+    /// A bug in coalmine.
+    Internal,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Clean => 0,
+            Exit::Findings => 1,
+            Exit::Usage => 2,
+            Exit::Internal => 3,
+        })
+    }
+}
+
+/// Parses the command line and runs it.
+pub(crate) fn main() -> ExitCode {
+    let args = Args::parse();
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("coalmine: internal error: {panic}");
+        eprintln!("This is a bug. Please report it with the input that shows it.");
+    }));
+    let result = std::panic::catch_unwind(move || run(args));
+    match result {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(error)) => {
+            // A reader that went away, such as `head`, is no error of ours.
+            let broken_pipe = error.chain().any(|cause| {
+                cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+            });
+            if broken_pipe {
+                return Exit::Clean.into();
+            }
+            eprintln!("coalmine: {error:#}");
+            Exit::Usage.into()
+        }
+        Err(_) => Exit::Internal.into(),
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<Exit> {
+    let color = use_color(args.color);
+    match args.command {
+        Command::Lint(lint) => lint::run(&lint, &args.common, color),
+        Command::Rules { format } => explain::rules(format),
+        Command::Explain { rule } => explain::explain(&rule, color),
+        Command::Completions { shell } => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "coalmine", &mut out);
+            io::stdout().write_all(&out)?;
+            Ok(Exit::Clean)
+        }
+    }
+}
+
+fn use_color(color: Color) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        // https://no-color.org
+        Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
+/// Columns to wrap at: the terminal's, or 100 where there is none.
+pub(crate) fn width() -> usize {
+    terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0).clamp(40, 140))
+}

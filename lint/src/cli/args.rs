@@ -1,0 +1,183 @@
+//! The arguments, as data for clap.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand, ValueEnum};
+use coalmine::Severity;
+use coalmine::mesh::Assume;
+use coalmine::rules::RULES;
+
+/// Lints the routing and mTLS manifests of an Istio deployment, offline.
+#[derive(Parser, Debug)]
+#[command(name = "coalmine", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub common: Common,
+    /// When to use colour
+    #[arg(long, value_enum, default_value_t = Color::Auto, global = true)]
+    pub color: Color,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Lint manifests
+    Lint(LintArgs),
+    /// List every rule
+    Rules {
+        /// How to print the list
+        #[arg(long, value_enum, default_value_t = RulesFormat::Human)]
+        format: RulesFormat,
+    },
+    /// Explain a rule: what it finds, why it matters, what to write instead
+    Explain {
+        /// The rule's id, as in the findings
+        rule: String,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Common {
+    /// Namespace of objects that name none [default: default]
+    #[arg(short, long, value_name = "NS", global = true)]
+    pub namespace: Option<String>,
+    /// Use this coalmine.yaml instead of the nearest one above each input
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "isolated")]
+    pub config: Option<PathBuf>,
+    /// Ignore every coalmine.yaml
+    #[arg(long, global = true)]
+    pub isolated: bool,
+    /// Read mesh-wide settings from this Istio MeshConfig
+    #[arg(long, value_name = "FILE", global = true)]
+    pub mesh_config: Option<PathBuf>,
+    /// Whether an object that is not in the input is missing: in namespaces that the input defines
+    /// (auto), everywhere (closed), nowhere (open)
+    #[arg(long, value_enum, global = true)]
+    pub assume: Option<AssumeArg>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct LintArgs {
+    /// Files, folders, or `-` for standard input [default: the current folder]
+    pub paths: Vec<PathBuf>,
+    /// How to print the findings
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    /// Write the findings to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Run only these rules
+    #[arg(long, value_name = "RULE", value_delimiter = ',', value_parser = rule_ids(), hide_possible_values = true)]
+    pub select: Vec<String>,
+    /// Do not run these rules
+    #[arg(long, value_name = "RULE", value_delimiter = ',', value_parser = rule_ids(), hide_possible_values = true)]
+    pub ignore: Vec<String>,
+    /// Show only findings of at least this severity
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = SeverityArg::Info)]
+    pub min_severity: SeverityArg,
+    /// Exit with 1 when there is a finding of at least this severity
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Error)]
+    pub fail_on: FailOn,
+    /// Apply the fixes that are safe
+    #[arg(long)]
+    pub fix: bool,
+    /// Apply or show unsafe fixes as well
+    #[arg(long)]
+    pub unsafe_fixes: bool,
+    /// Show what the fixes would change, and change nothing
+    #[arg(long)]
+    pub diff: bool,
+    /// What to call standard input in findings
+    #[arg(long, value_name = "NAME", default_value = "<stdin>")]
+    pub stdin_filename: String,
+}
+
+fn rule_ids() -> PossibleValuesParser {
+    PossibleValuesParser::new(RULES.iter().map(|rule| rule.id))
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Format {
+    /// Snippets with the place marked
+    Human,
+    /// One line per finding
+    Concise,
+    /// JSON, version 1
+    Json,
+    /// GitHub workflow commands
+    Github,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RulesFormat {
+    Human,
+    Json,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SeverityArg {
+    Info,
+    Warning,
+    Error,
+}
+
+impl From<SeverityArg> for Severity {
+    fn from(severity: SeverityArg) -> Self {
+        match severity {
+            SeverityArg::Info => Self::Info,
+            SeverityArg::Warning => Self::Warning,
+            SeverityArg::Error => Self::Error,
+        }
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FailOn {
+    Error,
+    Warning,
+    Info,
+    Never,
+}
+
+impl FailOn {
+    /// Whether a finding of this severity fails the run.
+    pub(crate) fn includes(self, severity: Severity) -> bool {
+        match self {
+            Self::Error => severity >= Severity::Error,
+            Self::Warning => severity >= Severity::Warning,
+            Self::Info => true,
+            Self::Never => false,
+        }
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AssumeArg {
+    Auto,
+    Closed,
+    Open,
+}
+
+impl From<AssumeArg> for Assume {
+    fn from(assume: AssumeArg) -> Self {
+        match assume {
+            AssumeArg::Auto => Self::Auto,
+            AssumeArg::Closed => Self::Closed,
+            AssumeArg::Open => Self::Open,
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! From paths to deployments: walks folders, finds the `coalmine.yaml` that governs each file, and reads.
+//! Files under one `coalmine.yaml` are one deployment; those under none are one deployment together.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::io::Read as _;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use coalmine::mesh::config::MeshConfig;
+use coalmine::{Files, Settings};
+use ignore::WalkBuilder;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::Common;
+
+/// The name of the settings file.
+const CONFIG: &str = "coalmine.yaml";
+
+/// Files that are linted together, and how.
+pub(crate) struct Deployment {
+    pub files: Files,
+    pub settings: Settings,
+}
+
+/// What was read, and what could not be.
+#[derive(Default)]
+pub(crate) struct Input {
+    pub deployments: Vec<Deployment>,
+    /// Paths that could not be read, each with the reason.
+    pub unreadable: Vec<String>,
+    /// Helm templates that were passed over.
+    pub templates: usize,
+}
+
+/// Reads everything that the paths name.
+pub(crate) fn read(paths: &[PathBuf], stdin_name: &str, common: &Common) -> Result<Input> {
+    let mut input = Input::default();
+    let default = [PathBuf::from(".")];
+    let paths = if paths.is_empty() { &default[..] } else { paths };
+    let mut chosen: Vec<PathBuf> = Vec::new();
+    let mut stdin = None;
+    let mut seen = HashSet::new();
+    for path in paths {
+        if path.as_os_str() == "-" {
+            stdin = Some(read_stdin()?);
+            continue;
+        }
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => walk(path, &mut input, &mut chosen, &mut seen),
+            Ok(_) => {
+                if seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())) {
+                    chosen.push(path.clone());
+                }
+            }
+            Err(error) => input.unreadable.push(format!("{}: {error}", path.display())),
+        }
+    }
+    let mut configs = Configs::new(common)?;
+    let mut groups: BTreeMap<Option<PathBuf>, Vec<PathBuf>> = BTreeMap::new();
+    for path in chosen {
+        let config = configs.nearest(path.parent().unwrap_or(Path::new("")));
+        groups.entry(config).or_default().push(path);
+    }
+    if stdin.is_some() {
+        groups.entry(configs.nearest(Path::new(""))).or_default();
+    }
+    let progress = progress(groups.values().map(Vec::len).sum());
+    let stdin_group = stdin.as_ref().map(|_| configs.nearest(Path::new("")));
+    for (config, paths) in groups {
+        let settings = configs.settings(config.as_deref())?;
+        let mut files = Files::new();
+        for path in &paths {
+            add(&mut files, path, &mut input.unreadable, false);
+            progress.inc(1);
+        }
+        if stdin_group.as_ref() == Some(&config)
+            && let Some(text) = stdin.take()
+        {
+            files.add(stdin_name, text);
+        }
+        add_context(&mut files, &settings, &paths, &mut input);
+        input.deployments.push(Deployment { files, settings });
+    }
+    progress.finish_and_clear();
+    Ok(input)
+}
+
+fn read_stdin() -> Result<String> {
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+    String::from_utf8(bytes).context("standard input is not UTF-8")
+}
+
+/// Shown on a terminal only, and only once reading has taken a moment.
+fn progress(files: usize) -> ProgressBar {
+    if files < 500 {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(files as u64);
+    if let Ok(style) = ProgressStyle::with_template("reading {bar:30} {pos}/{len} files") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// The YAML and JSON files of a folder, in name order, `.gitignore` honoured.
+fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, seen: &mut HashSet<PathBuf>) {
+    let walker = WalkBuilder::new(folder).sort_by_file_name(Ord::cmp).require_git(false).build();
+    for entry in walker {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                input.unreadable.push(error.to_string());
+                continue;
+            }
+        };
+        let path = entry.path();
+        if !entry.file_type().is_some_and(|kind| kind.is_file()) || !is_manifest(path) {
+            continue;
+        }
+        if is_helm_template(path) {
+            input.templates += 1;
+            continue;
+        }
+        if seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())) {
+            chosen.push(path.to_owned());
+        }
+    }
+}
+
+fn is_manifest(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+    let known = matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json"));
+    known && name != CONFIG && !name.ends_with(".routes.yaml") && !name.ends_with(".routes.yml")
+}
+
+/// A file below the `templates` folder of a Helm chart is no YAML before it is rendered.
+fn is_helm_template(path: &Path) -> bool {
+    path.ancestors().skip(1).any(|folder| {
+        folder.file_name().is_some_and(|name| name == "templates")
+            && folder.parent().is_some_and(|chart| chart.join("Chart.yaml").is_file())
+    })
+}
+
+/// The name findings give: the path as the user wrote it, with `/`, without `./`.
+fn name_of(path: &Path) -> String {
+    let parts = path.components().filter(|part| *part != Component::CurDir);
+    let name = parts.collect::<PathBuf>().to_string_lossy().replace('\\', "/");
+    if name.is_empty() { ".".to_owned() } else { name }
+}
+
+fn add(files: &mut Files, path: &Path, unreadable: &mut Vec<String>, context: bool) {
+    let text = match fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                unreadable.push(format!("{}: not UTF-8 at byte {at}", path.display()));
+                return;
+            }
+        },
+        Err(error) => {
+            unreadable.push(format!("{}: {error}", path.display()));
+            return;
+        }
+    };
+    if context {
+        files.add_context(name_of(path), text);
+    } else {
+        files.add(name_of(path), text);
+    }
+}
+
+/// The other files of a rollout, which a step refers to: they are read and not judged.
+fn add_context(files: &mut Files, settings: &Settings, given: &[PathBuf], input: &mut Input) {
+    if settings.rollout.is_empty() || !given.iter().any(|path| settings.relative(&name_of(path)).is_some()) {
+        return;
+    }
+    let canonical = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut seen: HashSet<PathBuf> = given.iter().map(|path| canonical(path)).collect();
+    let mut more = Vec::new();
+    for path in settings.rollout_paths() {
+        let path = settings.locate(path);
+        if path.is_dir() {
+            walk(&path, input, &mut more, &mut seen);
+        } else if path.is_file() && seen.insert(canonical(&path)) {
+            more.push(path);
+        }
+    }
+    for path in more {
+        add(files, &path, &mut input.unreadable, true);
+    }
+}
+
+/// The settings files, each read once.
+struct Configs<'c> {
+    common: &'c Common,
+    mesh: Option<MeshConfig>,
+    nearest: HashMap<PathBuf, Option<PathBuf>>,
+}
+
+impl<'c> Configs<'c> {
+    fn new(common: &'c Common) -> Result<Self> {
+        let mesh = match &common.mesh_config {
+            Some(path) => {
+                let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+                Some(MeshConfig::parse(&path.to_string_lossy(), &text).map_err(anyhow::Error::msg)?)
+            }
+            None => None,
+        };
+        if let Some(path) = common.config.as_ref().filter(|path| !path.is_file()) {
+            bail!("--config {}: there is no such file", path.display());
+        }
+        Ok(Self { common, mesh, nearest: HashMap::new() })
+    }
+
+    /// The settings file that governs a folder: in it or in the nearest folder above.
+    fn nearest(&mut self, folder: &Path) -> Option<PathBuf> {
+        if self.common.isolated {
+            return None;
+        }
+        if let Some(config) = &self.common.config {
+            return Some(config.clone());
+        }
+        if let Some(known) = self.nearest.get(folder) {
+            return known.clone();
+        }
+        let own = folder.join(CONFIG);
+        let found = if own.is_file() {
+            Some(own)
+        } else {
+            match folder.parent() {
+                Some(parent) if folder.file_name().is_some() => self.nearest(parent),
+                _ => above_working_folder(folder),
+            }
+        };
+        self.nearest.insert(folder.to_owned(), found.clone());
+        found
+    }
+
+    fn settings(&self, config: Option<&Path>) -> Result<Settings> {
+        let mut settings = match config {
+            Some(path) => {
+                let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+                let folder = path.parent().map(name_of).filter(|name| name != ".").unwrap_or_default();
+                let mut settings = Settings::parse(&text, &folder)
+                    .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+                settings.prefix = prefix(path);
+                settings
+            }
+            None => Settings::default(),
+        };
+        if let Some(namespace) = &self.common.namespace {
+            settings.namespace.clone_from(namespace);
+        }
+        if let Some(assume) = self.common.assume {
+            settings.assume = assume.into();
+        }
+        if let Some(mesh) = &self.mesh {
+            settings.mesh = Some(mesh.clone());
+        }
+        Ok(settings)
+    }
+}
+
+/// The nearest settings file strictly above the working folder, for paths written relative to it.
+fn above_working_folder(folder: &Path) -> Option<PathBuf> {
+    if folder.is_absolute() {
+        return None;
+    }
+    let absolute = fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    absolute.ok()?.ancestors().skip(1).map(|above| above.join(CONFIG)).find(|config| config.is_file())
+}
+
+/// The working folder relative to the folder of a settings file above it; empty for one at or below it.
+fn prefix(config: &Path) -> String {
+    let folder = config.parent().filter(|folder| folder.is_absolute());
+    let here = std::env::current_dir().and_then(fs::canonicalize);
+    match (folder, here) {
+        (Some(folder), Ok(here)) => here.strip_prefix(folder).map(name_of).unwrap_or_default(),
+        _ => String::new(),
+    }
+}
