@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::run;
+use crate::{dist, run, tools};
 
 /// Everything that must pass before a change lands.
 pub(crate) fn run_all() -> Result<()> {
@@ -13,5 +13,8 @@ pub(crate) fn run_all() -> Result<()> {
 
 /// Sets up what the tests need and runs them all.
 pub(crate) fn test() -> Result<()> {
-    run("cargo", &["test", "--workspace"])
+    tools::for_filter_tests()?;
+    dist::build()?;
+    let registry = if tools::registry()? { &[][..] } else { &["--", "--skip", "registry_"][..] };
+    run("cargo", &[&["test", "--workspace"], registry].concat())
 }

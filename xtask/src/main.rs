@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 
 mod ci;
+mod dist;
+mod tools;
 
 /// The tasks of this repository.
 #[derive(Parser)]
@@ -14,6 +16,10 @@ mod ci;
 enum Task {
     /// Everything that must pass before a change lands.
     Ci,
+    /// Build the filter as it is shipped: a module and an OCI image layout below target/dist.
+    Dist,
+    /// Fetch what the filter's tests need, once: the wasm target and two Envoys.
+    Setup,
     /// Set up what the tests need and run them all.
     Test,
 }
@@ -21,6 +27,8 @@ enum Task {
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Ci => ci::run_all(),
+        Task::Dist => dist::run(),
+        Task::Setup => tools::for_filter_tests(),
         Task::Test => ci::test(),
     }
 }
