@@ -78,7 +78,13 @@ impl Envoy {
         let program = binary(version);
         let started = Instant::now();
         let process = Command::new(&program)
-            .args(["--disable-hot-restart", "--log-level", "warning", "--component-log-level", "wasm:info,misc:error,main:error"])
+            .args([
+                "--disable-hot-restart",
+                "--log-level",
+                "warning",
+                "--component-log-level",
+                "wasm:info,misc:error,main:error",
+            ])
             .args(["--file-flush-interval-msec", "20", "--concurrency", &bootstrap.concurrency.to_string()])
             .arg("--config-path")
             .arg(&config)
