@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
+mod bench_filter;
 mod ci;
 mod dist;
 mod tools;
@@ -14,6 +15,9 @@ mod tools;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
+    /// Measure; nothing here can fail a test.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Everything that must pass before a change lands.
     Ci,
     /// Build the filter as it is shipped: a module and an OCI image layout below target/dist.
@@ -24,8 +28,16 @@ enum Task {
     Test,
 }
 
+/// What can be measured.
+#[derive(Subcommand)]
+enum Bench {
+    /// The shipped module in Envoy, beside Lua and nothing.
+    Filter(bench_filter::Options),
+}
+
 fn main() -> Result<()> {
     match Task::parse() {
+        Task::Bench(Bench::Filter(options)) => bench_filter::run(&options),
         Task::Ci => ci::run_all(),
         Task::Dist => dist::run(),
         Task::Setup => tools::for_filter_tests(),

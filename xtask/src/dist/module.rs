@@ -58,7 +58,7 @@ pub(super) fn build(checkout: &Path, target_dir: Option<&Path>) -> Result<Vec<u8
     cargo
         .current_dir(checkout)
         .args(["rustc", "--package", "coalmine-filter", "--lib", "--crate-type", "cdylib"])
-        .args(["--profile", "module", "--target", WASM_TARGET])
+        .args(["--profile", "plugin", "--target", WASM_TARGET])
         .args(["--message-format", "json-render-diagnostics"])
         // Flags of the caller's environment would replace ours and change the bytes.
         .env_remove("RUSTFLAGS")
