@@ -13,6 +13,7 @@ mod text;
 
 use crate::bucket::Slice;
 use crate::cookie::Limits;
+use crate::token::{Keys, MIN_KEY_BYTES};
 pub use serde_json::Value;
 pub use text::Glob;
 
@@ -47,9 +48,12 @@ impl std::fmt::Display for Path {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (place, segment) in self.0.iter().enumerate() {
             match segment {
-                Segment::Key(name) if place > 0 => write!(f, ".{name}")?,
-                Segment::Key(name) => f.write_str(name)?,
                 Segment::Index(index) => write!(f, "[{index}]")?,
+                Segment::Key(name) => {
+                    // A key may be any text, and a path ends up in a log line.
+                    let shown: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
+                    write!(f, "{}{shown}", if place > 0 { "." } else { "" })?;
+                }
             }
         }
         Ok(())
@@ -380,6 +384,25 @@ impl Config {
     #[must_use]
     pub fn slot(&self, name: &str) -> Option<usize> {
         self.cookies.iter().position(|known| known == name)
+    }
+
+    /// Looks the keys up, in practice in the environment of the VM, and reports those that cannot be used. What a
+    /// key holds never gets into a message.
+    pub fn load_keys(&self, mut lookup: impl FnMut(&str) -> Option<Vec<u8>>) -> (Keys, Vec<Problem>) {
+        let (mut keys, mut problems) = (Keys::none(), Vec::new());
+        for (index, source) in self.keys.iter().enumerate() {
+            let message = match lookup(&source.env) {
+                Some(secret) if keys.add(&source.id, secret.trim_ascii(), source.verify_only) => continue,
+                Some(_) => format!("holds fewer than {MIN_KEY_BYTES} bytes"),
+                None => "is not set; name it in vmConfig.env of the WasmPlugin".to_owned(),
+            };
+            if self.needs_key {
+                let path = Path::default().key("keys").index(index).key("env");
+                let message = format!("the environment variable {} {message}", source.env);
+                problems.push(Problem { path, message, severity: Severity::Error });
+            }
+        }
+        (keys, problems)
     }
 
     /// Whether a decision needs to know the time.

@@ -19,8 +19,8 @@
 pub mod bucket;
 pub mod config;
 pub mod cookie;
-//pub mod decide;
-//pub mod effects;
+pub mod decide;
+pub mod effects;
 #[cfg(target_os = "wasi")]
 mod host;
 pub mod token;
