@@ -302,7 +302,7 @@ fn stats_tags(extra: &[String]) -> Vec<Value> {
         ("authz_dry_run_action", r"(\.istio_dry_run_(allow|deny)_)".to_owned()),
         ("authz_dry_run_result", r"(\.shadow_(allowed|denied))".to_owned()),
     ];
-    let extra = extra.iter().map(|tag| (tag.as_str(), format!(r"({tag}=\.=(.*?);\.)")));
+    let extra = extra.iter().map(|tag| (tag.as_str(), format!(r"({tag}=\.=(.*?);\.;)")));
     let all = rules.into_iter().chain(extra);
     all.map(|(name, regex)| json!({ "tag_name": name, "regex": regex })).collect()
 }

@@ -153,7 +153,11 @@ fn costs(options: &Options) -> Result<()> {
             }
         }
     }
-    if std::env::var_os("RAW").is_some() { for v in &variants { println!("RAW {} {:?}", v.name, v.costs); } }
+    if std::env::var_os("RAW").is_some() {
+        for v in &variants {
+            println!("RAW {} {:?}", v.name, v.costs);
+        }
+    }
     let cost = |name: &str| {
         let variant = variants.iter().find(|variant| variant.name == name).context("a variant")?;
         anyhow::Ok(median(&variant.costs))

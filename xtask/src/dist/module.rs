@@ -10,47 +10,61 @@ use walrus::{Module, ModuleConfig};
 
 use crate::tools::WASM_TARGET;
 
-/// Every host function the module may import. A host that lacks one refuses the whole listener, so a new name here
-/// is a decision about which hosts are supported. All of these are there since ABI 0.2.1.
-const IMPORTS: &[(&str, &str)] = &[
-    ("env", "proxy_add_header_map_value"),
-    ("env", "proxy_call_foreign_function"),
-    ("env", "proxy_define_metric"),
-    ("env", "proxy_get_buffer_bytes"),
-    ("env", "proxy_get_current_time_nanoseconds"),
-    ("env", "proxy_get_header_map_pairs"),
-    ("env", "proxy_get_header_map_value"),
-    ("env", "proxy_get_log_level"),
-    ("env", "proxy_get_property"),
-    ("env", "proxy_increment_metric"),
-    ("env", "proxy_log"),
-    ("env", "proxy_record_metric"),
-    ("env", "proxy_remove_header_map_value"),
-    ("env", "proxy_replace_header_map_value"),
-    ("env", "proxy_set_property"),
-    ("wasi_snapshot_preview1", "clock_time_get"),
-    ("wasi_snapshot_preview1", "environ_get"),
-    ("wasi_snapshot_preview1", "environ_sizes_get"),
-    ("wasi_snapshot_preview1", "fd_write"),
-    ("wasi_snapshot_preview1", "proc_exit"),
-    ("wasi_snapshot_preview1", "random_get"),
+/// Every host function the module may import: ABI 0.2.1 and the WASI calls that every Envoy with it has. A host that
+/// lacks one refuses the whole listener, so a new name here is a decision about which hosts are supported.
+const IMPORTS: &[(&str, &[&str])] = &[
+    (
+        "env",
+        &[
+            "proxy_add_header_map_value",
+            "proxy_call_foreign_function",
+            "proxy_close_stream",
+            "proxy_continue_stream",
+            "proxy_define_metric",
+            "proxy_dequeue_shared_queue",
+            "proxy_done",
+            "proxy_enqueue_shared_queue",
+            "proxy_get_buffer_bytes",
+            "proxy_get_current_time_nanoseconds",
+            "proxy_get_header_map_pairs",
+            "proxy_get_header_map_value",
+            "proxy_get_log_level",
+            "proxy_get_property",
+            "proxy_get_shared_data",
+            "proxy_get_status",
+            "proxy_grpc_call",
+            "proxy_grpc_cancel",
+            "proxy_grpc_close",
+            "proxy_grpc_send",
+            "proxy_grpc_stream",
+            "proxy_http_call",
+            "proxy_increment_metric",
+            "proxy_log",
+            "proxy_record_metric",
+            "proxy_register_shared_queue",
+            "proxy_remove_header_map_value",
+            "proxy_replace_header_map_value",
+            "proxy_resolve_shared_queue",
+            "proxy_send_local_response",
+            "proxy_set_buffer_bytes",
+            "proxy_set_header_map_pairs",
+            "proxy_set_property",
+            "proxy_set_shared_data",
+            "proxy_set_tick_period_milliseconds",
+        ],
+    ),
+    (
+        "wasi_snapshot_preview1",
+        &["clock_time_get", "environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"],
+    ),
 ];
 
-/// What stays exported. Envoy enters the module once for every callback it finds, so anything else only costs.
-const EXPORTS: &[&str] = &[
-    "_initialize",
-    "malloc",
-    "memory",
-    "proxy_abi_version_0_2_1",
-    "proxy_on_configure",
-    "proxy_on_context_create",
-    "proxy_on_delete",
-    "proxy_on_log",
-    "proxy_on_memory_allocate",
-    "proxy_on_request_headers",
-    "proxy_on_response_headers",
-    "proxy_on_vm_start",
-];
+/// What stays exported besides the filter's own callbacks.
+const EXPORTS: &[&str] = &["_initialize", "memory", "proxy_abi_version_0_2_1", "proxy_on_memory_allocate"];
+
+/// What the filter's own callbacks are linked as. The SDK exports every callback there is, and Envoy enters the
+/// module for each one it finds: the filter's take their places here, and the rest go.
+const OWN: &str = "coalmine_on_";
 
 /// Compiles and links the filter of this checkout, and answers the linked module.
 pub(super) fn build(checkout: &Path, target_dir: Option<&Path>) -> Result<Vec<u8>> {
@@ -116,11 +130,16 @@ pub(super) fn slim(linked: &[u8]) -> Result<Vec<u8>> {
     let needless: Vec<_> = module
         .exports
         .iter()
-        .filter(|export| !EXPORTS.contains(&export.name.as_str()))
+        .filter(|export| !EXPORTS.contains(&export.name.as_str()) && !export.name.starts_with(OWN))
         .map(walrus::Export::id)
         .collect();
     for export in needless {
         module.exports.delete(export);
+    }
+    for export in module.exports.iter_mut() {
+        if let Some(callback) = export.name.strip_prefix(OWN) {
+            export.name = format!("proxy_on_{callback}");
+        }
     }
     walrus::passes::gc::run(&mut module);
     let custom: Vec<_> = module.customs.iter().map(|(id, _)| id).collect();
@@ -136,7 +155,12 @@ fn check(module: &Module) -> Result<()> {
     let unknown: Vec<String> = module
         .imports
         .iter()
-        .filter(|import| !IMPORTS.contains(&(import.module.as_str(), import.name.as_str())))
+        .filter(|import| {
+            let known = |(module, names): &(&str, &[&str])| {
+                import.module == *module && names.contains(&import.name.as_str())
+            };
+            !IMPORTS.iter().any(known)
+        })
         .map(|import| format!("{}.{}", import.module, import.name))
         .collect();
     if !unknown.is_empty() {
@@ -168,10 +192,8 @@ mod tests {
         let (host, _) = module.add_import_func("env", import, signature);
         let memory = module.memories.add_local(false, false, 1, None, None);
         module.exports.add("memory", memory);
-        for name in ["proxy_abi_version_0_2_1", "proxy_on_configure", "proxy_on_request_headers"]
-            .iter()
-            .chain(exports)
-        {
+        let needed = ["proxy_abi_version_0_2_1", "coalmine_on_configure", "coalmine_on_request_headers"];
+        for name in needed.iter().chain(exports) {
             let argument = module.locals.add(ValType::I32);
             let mut function = FunctionBuilder::new(&mut module.types, &[ValType::I32], &[ValType::I32]);
             function.func_body().local_get(argument).call(host);
@@ -183,18 +205,28 @@ mod tests {
 
     #[test]
     fn an_import_outside_the_list_is_refused_by_name() {
-        let error = slim(&linked("proxy_http_call", &[])).unwrap_err().to_string();
-        assert!(error.contains("env.proxy_http_call"), "{error}");
+        let error = slim(&linked("proxy_get_http_call_response", &[])).unwrap_err().to_string();
+        assert!(error.contains("env.proxy_get_http_call_response"), "{error}");
         slim(&linked("proxy_log", &[])).unwrap();
     }
 
     #[test]
-    fn exports_that_only_cost_are_dropped_with_their_code() {
-        let slim = slim(&linked("proxy_log", &["proxy_on_request_body", "proxy_on_log"])).unwrap();
+    fn own_callbacks_take_the_place_of_the_sdks_and_the_rest_go_with_their_code() {
+        let sdk =
+            ["proxy_on_request_headers", "proxy_on_request_body", "proxy_on_log", "proxy_on_memory_allocate"];
+        let slim = slim(&linked("proxy_log", &sdk)).unwrap();
         let module = Module::from_buffer(&slim).unwrap();
-        let names: Vec<_> = module.exports.iter().map(|export| export.name.as_str()).collect();
-        assert!(names.contains(&"proxy_on_log") && !names.contains(&"proxy_on_request_body"), "{names:?}");
-        assert_eq!(module.funcs.iter_local().count(), 4, "three needed ones and proxy_on_log");
+        let mut names: Vec<_> = module.exports.iter().map(|export| export.name.as_str()).collect();
+        names.sort_unstable();
+        let expected = [
+            "memory",
+            "proxy_abi_version_0_2_1",
+            "proxy_on_configure",
+            "proxy_on_memory_allocate",
+            "proxy_on_request_headers",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(module.funcs.iter_local().count(), 4, "every export but the memory, and nothing else");
         assert_eq!(module.customs.iter().count(), 0);
     }
 
