@@ -31,12 +31,16 @@ pub enum Segment {
 pub struct Path(pub Vec<Segment>);
 
 impl Path {
+    #[cold]
+    #[inline(never)]
     pub(crate) fn key(&self, name: &str) -> Path {
         let mut path = self.clone();
         path.0.push(Segment::Key(name.to_owned()));
         path
     }
 
+    #[cold]
+    #[inline(never)]
     pub(crate) fn index(&self, index: usize) -> Path {
         let mut path = self.clone();
         path.0.push(Segment::Index(index));
@@ -388,6 +392,8 @@ impl Config {
 
     /// Looks the keys up, in practice in the environment of the VM, and reports those that cannot be used. What a
     /// key holds never gets into a message.
+    #[cold]
+    #[inline(never)]
     pub fn load_keys(&self, mut lookup: impl FnMut(&str) -> Option<Vec<u8>>) -> (Keys, Vec<Problem>) {
         let (mut keys, mut problems) = (Keys::none(), Vec::new());
         for (index, source) in self.keys.iter().enumerate() {

@@ -1,29 +1,31 @@
 //! The proxy-wasm host adapter: reads what the core needs, calls it, writes what it says. Decides nothing.
 //!
-//! The SDK supplies the ABI's exports, types and context bookkeeping; its hostcalls are not used, because they
-//! panic on a status they do not expect, and one panic takes the VM, and with it a worker, down. The calls below
-//! report failure instead. A request costs one hostcall that returns bytes, the header map: getting one header
-//! costs nearly as much, and returns only the first of several `Cookie` lines. Nothing about the request can be
-//! read once it has been sent on, so what the response needs is worked out in the request phase and kept.
+//! The SDK supplies the ABI's types, its version, the allocator the host calls and the start-up. Its dispatcher and
+//! its hostcalls are not used: Envoy enters the VM once for every callback a module exports, the SDK exports all
+//! of them, its traits keep every hostcall of the ABI imported, and its hostcalls panic on a status they do not
+//! expect, which takes the VM, and with it a worker, down. The SDK's callbacks cannot be left out while linking,
+//! so the four this filter needs, and the two for configuration, are exported here as `coalmine_on_*`, and
+//! `cargo xtask dist` renames them to `proxy_on_*` in place of the SDK's. A module that skipped that step fails
+//! every request, loudly.
+//!
+//! A request costs one hostcall that returns bytes, the header map: getting one header costs nearly as much, and
+//! returns only the first of several `Cookie` lines. Nothing about the request can be read once it has been sent
+//! on, so what the response needs is worked out in the request phase and kept until the response comes.
 
 #![allow(unsafe_code)]
 
-use crate::config::{Config, OnBadConfig, Problem, Role, Severity};
+use crate::config::{Config, DEFAULT_TAG, OnBadConfig, Problem, Role, Severity};
 use crate::decide::{Ambient, Reason, Request, decide};
 use crate::effects::{
     CONFIG_ERRORS, CONFIG_HASH, CONFIG_UNKNOWN, Change, Counter, FILTER_STATE, Response, effects,
     private_cache_control,
 };
 use crate::token::Keys;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType, MetricType, Status};
+use proxy_wasm::types::{Action, BufferType, LogLevel, MapType, MetricType, Status};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::new(Root { active: RefCell::new(Rc::default()) }));
-}}
+proxy_wasm::main! {{}}
 
 /// A configuration in force, shared with the streams that began under it.
 #[derive(Default)]
@@ -64,21 +66,77 @@ impl Active {
     }
 }
 
-/// What lives as long as the VM, and so across configurations and plugins that share the module.
+/// A map as a sorted list. Ids of contexts only grow, so inserting is nearly always pushing, and few are in flight
+/// at a time; a tree for every type of value would be a twentieth of the module.
+struct Table<K, V>(Vec<(K, V)>);
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Table(Vec::new())
+    }
+}
+
+impl<K: Ord, V> Table<K, V> {
+    fn find<Q: Ord + ?Sized>(&self, key: &Q) -> Result<usize, usize>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.0.binary_search_by(|(known, _)| known.borrow().cmp(key))
+    }
+
+    fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.find(key).ok().and_then(|place| self.0.get(place)).map(|(_, value)| value)
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        match self.find(&key) {
+            Err(place) => self.0.insert(place, (key, value)),
+            Ok(place) => {
+                if let Some(entry) = self.0.get_mut(place) {
+                    entry.1 = value;
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &K) -> Option<V> {
+        self.find(key).ok().map(|place| self.0.remove(place).1)
+    }
+}
+
+/// What lives as long as the VM. All plugins that share the module share it, each with its own root context.
 #[derive(Default)]
 struct Vm {
     /// Ids of metrics by name: the host hands out a new id for every definition and never forgets one.
-    metrics: BTreeMap<String, u32>,
-    /// Errors and unknown fields by plugin: the gauges are sums, or a good plugin would hide a bad one.
-    faults: BTreeMap<Vec<u8>, (u64, u64)>,
+    metrics: Table<String, u32>,
+    /// Root context, errors and unknown fields by plugin: the gauges are sums, or a good plugin would hide a bad one.
+    faults: Table<Vec<u8>, (u32, u64, u64)>,
+    /// Configurations by root context.
+    roots: Table<u32, Rc<Active>>,
+    /// The stream created last and its root context. Envoy creates a stream when its request headers arrive, so
+    /// this is nearly always the one that is asked for next, and most streams need nothing else kept.
+    latest: Option<(u32, u32)>,
+    /// Streams that were not asked for right away.
+    waiting: Table<u32, u32>,
+    /// What is to be done when the response of a stream comes.
+    responses: Table<u32, Box<Response>>,
 }
 
 thread_local! {
     static VM: RefCell<Vm> = RefCell::default();
 }
 
+/// Runs `work` on the VM's state. The host does not call back while a hostcall runs, but if one ever did, it
+/// would get the default rather than a panic.
+fn vm<T: Default>(work: impl FnOnce(&mut Vm) -> T) -> T {
+    VM.with(|vm| vm.try_borrow_mut().map(|mut vm| work(&mut vm)).unwrap_or_default())
+}
+
 fn metric(kind: MetricType, name: &str) -> Option<u32> {
-    VM.with_borrow_mut(|vm| {
+    vm(|vm| {
         if let Some(id) = vm.metrics.get(name) {
             return Some(*id);
         }
@@ -94,44 +152,67 @@ fn gauge(name: &str, value: u64) {
     }
 }
 
-struct Root {
-    active: RefCell<Rc<Active>>,
+#[unsafe(no_mangle)]
+extern "C" fn coalmine_on_vm_start(_root: u32, _size: usize) -> bool {
+    true
 }
 
-impl Context for Root {}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, size: usize) -> bool {
-        let json = abi::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
-        let (config, mut problems) = Config::parse(&json);
-        let (keys, missing) = config.load_keys(|name| std::env::var_os(name).map(|v| v.into_encoded_bytes()));
-        problems.extend(missing);
-        let errors = report(&problems);
-        for counter in Counter::PLAIN {
-            metric(MetricType::Counter, &counter.metric(&config));
+#[unsafe(no_mangle)]
+extern "C" fn coalmine_on_context_create(context: u32, root: u32) {
+    vm(|vm| {
+        if root == 0 {
+            return;
         }
-        let plugin = abi::property(&["plugin_name"]).unwrap_or_default().into_vec();
-        let unknown = problems.iter().filter(|problem| problem.severity == Severity::Unknown).count() as u64;
-        let (errors_sum, unknown_sum) = VM.with_borrow_mut(|vm| {
-            vm.faults.insert(plugin, (errors, unknown));
-            vm.faults.values().fold((0u64, 0u64), |sum, one| (sum.0.saturating_add(one.0), sum.1.saturating_add(one.1)))
-        });
-        gauge(CONFIG_ERRORS, errors_sum);
-        gauge(CONFIG_UNKNOWN, unknown_sum);
-        if config.inert && config.on_bad_config == OnBadConfig::Reject {
-            return false;
+        if let Some((context, root)) = vm.latest.replace((context, root)) {
+            vm.waiting.insert(context, root);
         }
-        gauge(CONFIG_HASH, u64::from(crate::bucket::murmur3(0, &[&json])));
-        self.active.replace(Rc::new(Active::new(config, keys)));
-        true
-    }
+    });
+}
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { active: Rc::clone(&self.active.borrow()), response: None }))
+#[unsafe(no_mangle)]
+extern "C" fn coalmine_on_configure(root: u32, size: usize) -> bool {
+    let json = abi::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
+    let (config, mut problems) = Config::parse(&json);
+    let (keys, missing) = config.load_keys(|name| std::env::var_os(name).map(|v| v.into_encoded_bytes()));
+    problems.extend(missing);
+    let errors = report(&problems);
+    for counter in Counter::PLAIN {
+        metric(MetricType::Counter, &counter.metric(&config));
     }
+    let plugin = abi::property(&["plugin_name"]).unwrap_or_default().into_vec();
+    let unknown = problems.iter().filter(|problem| problem.severity == Severity::Unknown).count() as u64;
+    vm(|vm| vm.faults.insert(plugin, (root, errors, unknown)));
+    record_faults();
+    if config.inert && config.on_bad_config == OnBadConfig::Reject {
+        return false;
+    }
+    gauge(CONFIG_HASH, u64::from(crate::bucket::murmur3(0, &[&json])));
+    let active = Rc::new(Active::new(config, keys));
+    vm(|vm| vm.roots.insert(root, active));
+    true
+}
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+fn record_faults() {
+    let (errors, unknown) = vm(|vm| {
+        let add = |sum: (u64, u64), one: &(u32, u64, u64)| (sum.0.saturating_add(one.1), sum.1.saturating_add(one.2));
+        vm.faults.0.iter().map(|(_, one)| one).fold((0, 0), add)
+    });
+    gauge(CONFIG_ERRORS, errors);
+    gauge(CONFIG_UNKNOWN, unknown);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn coalmine_on_delete(context: u32) {
+    let was_root = vm(|vm| {
+        vm.latest.take_if(|(latest, _)| *latest == context);
+        vm.waiting.remove(&context);
+        vm.responses.remove(&context);
+        vm.roots.remove(&context).is_some()
+    });
+    if was_root {
+        // A plugin that is gone must not keep the alarm ringing; one that was configured anew has a new root.
+        vm(|vm| vm.faults.0.retain(|(_, (root, ..))| *root != context));
+        record_faults();
     }
 }
 
@@ -152,67 +233,90 @@ fn report(problems: &[Problem]) -> u64 {
     errors
 }
 
-struct Stream {
-    active: Rc<Active>,
-    /// What to do when the response comes; `None` when there was no request phase or there is nothing to do.
-    response: Option<Box<Response>>,
+#[unsafe(no_mangle)]
+extern "C" fn coalmine_on_request_headers(context: u32, _count: usize, _end: bool) -> Action {
+    let active = vm(|vm| {
+        let root = match vm.latest.take_if(|(latest, _)| *latest == context) {
+            Some((_, root)) => root,
+            None => vm.waiting.remove(&context)?,
+        };
+        vm.roots.get(&root).cloned()
+    });
+    // Without a configuration, which Envoy does not let happen, the tag it most likely protects goes.
+    let Some(active) = active else {
+        abi::remove_header(MapType::HttpRequestHeaders, DEFAULT_TAG);
+        return Action::Continue;
+    };
+    if let Some(response) = request(&active) {
+        vm(|vm| vm.responses.insert(context, Box::new(response)));
+    }
+    Action::Continue
 }
 
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let Active { config, keys, needs_clock, .. } = &*self.active;
-        let map = abi::header_map(MapType::HttpRequestHeaders).unwrap_or_default();
-        let headers = pairs(&map);
-        let principal = (config.role == Role::Mesh).then(principal).flatten();
-        let request = Request { headers: &headers, principal: principal.as_deref() };
-        let now = if *needs_clock { abi::seconds() } else { 0 };
-        let decision = decide(config, keys, &request, &mut Ambient { now, random: &mut abi::random });
-        let effects = effects(config, &request, &decision);
-        for change in &effects.request {
-            match change {
-                Change::Set(name, value) => abi::replace_header(MapType::HttpRequestHeaders, name, value),
-                Change::Remove(name) => abi::remove_header(MapType::HttpRequestHeaders, name),
-            }
+/// Decides, changes the request, and returns what is left to do when the response comes.
+fn request(active: &Active) -> Option<Response> {
+    let Active { config, keys, needs_clock, .. } = active;
+    let map = abi::header_map(MapType::HttpRequestHeaders);
+    let Some(headers) = map.as_deref().and_then(pairs) else {
+        // What cannot be read cannot be judged, but the tags go all the same.
+        for tag in &config.tags {
+            abi::remove_header(MapType::HttpRequestHeaders, tag);
         }
-        for counter in &effects.counters {
-            self.active.count(*counter);
+        return None;
+    };
+    let principal = (config.role == Role::Mesh).then(principal).flatten();
+    let request = Request { headers: &headers, principal: principal.as_deref() };
+    let now = if *needs_clock { abi::seconds() } else { 0 };
+    let decision = decide(config, keys, &request, &mut Ambient { now, random: &mut abi::random });
+    let effects = effects(config, &request, &decision);
+    for change in &effects.request {
+        match change {
+            Change::Set(name, value) => abi::replace_header(MapType::HttpRequestHeaders, name, value),
+            Change::Remove(name) => abi::remove_header(MapType::HttpRequestHeaders, name),
         }
-        if !effects.state.is_empty() {
-            abi::set_property(FILTER_STATE, effects.state.as_bytes());
-        }
-        self.response = (!effects.response.is_empty()).then(|| Box::new(effects.response));
-        Action::Continue
     }
+    for counter in &effects.counters {
+        active.count(*counter);
+    }
+    if !effects.state.is_empty() {
+        abi::set_property(FILTER_STATE, effects.state.as_bytes());
+    }
+    (!effects.response.is_empty()).then_some(effects.response)
+}
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        let Some(response) = self.response.take() else { return Action::Continue };
-        const MAP: MapType = MapType::HttpResponseHeaders;
-        if !response.cookies.is_empty() {
-            let map = abi::header_map(MAP).unwrap_or_default();
-            let headers = pairs(&map);
-            let values = |name: &'static [u8]| headers.iter().filter(move |(key, _)| *key == name).map(|(_, v)| *v);
-            for (name, line) in &response.cookies {
-                // The application may keep a cookie of the same name; two lines would leave the browser to choose.
-                let sent = values(b"set-cookie")
-                    .any(|value| value.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")));
-                if !sent {
-                    abi::add_header(MAP, "set-cookie", line.as_bytes());
-                }
+#[unsafe(no_mangle)]
+extern "C" fn coalmine_on_response_headers(context: u32, _count: usize, _end: bool) -> Action {
+    // A response without a request phase, such as another filter's local reply, finds nothing here.
+    if let Some(kept) = vm(|vm| vm.responses.remove(&context)) {
+        respond(&kept);
+    }
+    Action::Continue
+}
+
+fn respond(response: &Response) {
+    const MAP: MapType = MapType::HttpResponseHeaders;
+    if !response.cookies.is_empty() {
+        let map = abi::header_map(MAP).unwrap_or_default();
+        let headers = pairs(&map).unwrap_or_default();
+        let values = |name: &'static [u8]| headers.iter().filter(move |(key, _)| *key == name).map(|(_, v)| *v);
+        for (name, line) in &response.cookies {
+            // The application may keep a cookie of the same name; two lines would leave the browser to choose.
+            let sent = values(b"set-cookie")
+                .any(|value| value.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")));
+            if !sent {
+                abi::add_header(MAP, "set-cookie", line.as_bytes());
             }
-            let upstream: Vec<&[u8]> = values(b"cache-control").collect();
-            if response.private && let Some(value) = private_cache_control(&upstream.join(&b',')) {
-                abi::replace_header(MAP, "cache-control", value.as_bytes());
-            }
         }
-        if !response.vary.is_empty() {
-            abi::add_header(MAP, "vary", response.vary.as_bytes());
+        let upstream: Vec<&[u8]> = values(b"cache-control").collect();
+        if response.private && let Some(value) = private_cache_control(&upstream.join(&b',')) {
+            abi::replace_header(MAP, "cache-control", value.as_bytes());
         }
-        for (name, value) in &response.headers {
-            abi::replace_header(MAP, name, value.as_bytes());
-        }
-        Action::Continue
+    }
+    if !response.vary.is_empty() {
+        abi::add_header(MAP, "vary", response.vary.as_bytes());
+    }
+    for (name, value) in &response.headers {
+        abi::replace_header(MAP, name, value.as_bytes());
     }
 }
 
@@ -226,27 +330,29 @@ fn principal() -> Option<Box<[u8]>> {
 }
 
 /// The pairs of a serialised header map: a count, the sizes of every name and value, then the bytes, each
-/// followed by a NUL. A map that does not add up yields the pairs before the fault.
-fn pairs(map: &[u8]) -> Vec<(&[u8], &[u8])> {
-    fn split(bytes: &[u8]) -> Option<(usize, &[u8])> {
+/// followed by a NUL. `None` when it does not add up.
+fn pairs(map: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    fn size(bytes: &[u8]) -> Option<(usize, &[u8])> {
         let (number, rest) = bytes.split_first_chunk::<4>()?;
         Some((u32::from_le_bytes(*number) as usize, rest))
     }
-    let Some((count, mut sizes)) = split(map) else { return Vec::new() };
-    let Some(mut bytes) = count.checked_mul(8).and_then(|length| sizes.get(length..)) else { return Vec::new() };
+    fn text(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
+        let (text, rest) = bytes.split_at_checked(size)?;
+        Some((text, rest.get(1..)?))
+    }
+    let (count, mut sizes) = size(map)?;
+    let mut bytes = sizes.get(count.checked_mul(8)?..)?;
     let mut pairs = Vec::with_capacity(count);
     for _ in 0..count {
-        let mut take = || {
-            let (size, rest) = split(sizes)?;
-            sizes = rest;
-            let (text, rest) = bytes.split_at_checked(size)?;
-            bytes = rest.get(1..)?;
-            Some(text)
-        };
-        let (Some(name), Some(value)) = (take(), take()) else { break };
+        let (name_size, rest) = size(sizes)?;
+        let (value_size, rest) = size(rest)?;
+        sizes = rest;
+        let (name, rest) = text(bytes, name_size)?;
+        let (value, rest) = text(rest, value_size)?;
+        bytes = rest;
         pairs.push((name, value));
     }
-    pairs
+    Some(pairs)
 }
 
 /// The hostcalls. A call that fails does nothing or returns nothing; none of them can panic.

@@ -6,6 +6,8 @@ use super::{Path, Problem, Severity, Value};
 use serde_json::Map;
 
 /// Every problem of shape in `value`.
+#[cold]
+#[inline(never)]
 pub(crate) fn check(value: &Value) -> Vec<Problem> {
     let mut checker = Checker { problems: Vec::new() };
     match value {
@@ -34,10 +36,14 @@ struct Checker {
 }
 
 impl Checker {
+    #[cold]
+    #[inline(never)]
     fn error(&mut self, path: &Path, message: String) {
         self.problems.push(Problem { path: path.clone(), message, severity: Severity::Error });
     }
 
+    #[cold]
+    #[inline(never)]
     fn wrong_type(&mut self, path: &Path, expected: &str, found: &Value) {
         let mut message = format!("expected {expected}, found {}", describe(found));
         if matches!(found, Value::Bool(_)) && expected.contains("string") {
@@ -48,6 +54,8 @@ impl Checker {
         self.error(path, message);
     }
 
+    #[cold]
+    #[inline(never)]
     fn object(&mut self, object: &Map<String, Value>, fields: &[Field], rest: Option<(Text, &Kind)>, path: &Path) {
         for (name, value) in object {
             let at = path.key(name);
@@ -73,17 +81,19 @@ impl Checker {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn value(&mut self, value: &Value, kind: &Kind, path: &Path) {
         match (kind, value) {
             (Kind::Bool, Value::Bool(_)) => {}
-            (Kind::Integer(least, most), Value::Number(_)) => {
-                if !integer(value).is_some_and(|number| (*least..=*most).contains(&number)) {
-                    self.error(path, format!("{value} is not a whole number from {least} to {most}"));
+            (Kind::Integer(least, most), Value::Number(number)) => {
+                if !integer(value).is_some_and(|whole| (*least..=*most).contains(&whole)) {
+                    self.error(path, format!("{number} is not a whole number from {least} to {most}"));
                 }
             }
-            (Kind::Percent, Value::Number(_)) => {
+            (Kind::Percent, Value::Number(number)) => {
                 if percent(value).is_none() {
-                    self.error(path, format!("{value} is not a percentage from 0 to 100 in steps of 0.001"));
+                    self.error(path, format!("{number} is not a percentage from 0 to 100 in steps of 0.001"));
                 }
             }
             (Kind::Range, Value::Array(list)) => match list.as_slice() {
@@ -150,6 +160,8 @@ fn expected(kind: &Kind) -> &'static str {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
@@ -161,6 +173,8 @@ fn describe(value: &Value) -> String {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn unknown(name: &str, fields: &[Field]) -> String {
     let hint = closest(name, fields.iter().map(|field| field.name));
     if hint.is_empty() {
@@ -171,6 +185,8 @@ fn unknown(name: &str, fields: &[Field]) -> String {
 }
 
 /// `, did you mean …?` for the closest word, if one is close.
+#[cold]
+#[inline(never)]
 fn closest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> String {
     let text: String = text.chars().take(64).collect::<String>().to_ascii_lowercase();
     let plain = |word: &str| word.to_ascii_lowercase();

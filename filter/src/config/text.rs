@@ -3,6 +3,8 @@
 use super::fields::Text;
 
 /// What is wrong with `text` as a `form`, or `None`.
+#[cold]
+#[inline(never)]
 pub(crate) fn fault(form: Text, text: &str) -> Option<String> {
     let all = |allowed: fn(&u8) -> bool, most: usize| {
         !text.is_empty() && text.len() <= most && text.as_bytes().iter().all(allowed)
@@ -47,12 +49,16 @@ pub(crate) fn fault(form: Text, text: &str) -> Option<String> {
 }
 
 /// Quotes a text from a configuration for a message: bounded, and without control characters.
+#[cold]
+#[inline(never)]
 pub(crate) fn quote(text: &str) -> String {
     let short: String = text.chars().filter(|c| !c.is_control()).take(60).collect();
     format!("`{short}{}`", if short.len() < text.len() { "…" } else { "" })
 }
 
 /// Seconds of `90s`, `15m`, `12h` or `7d`. Browsers cap cookies at 400 days, and so does this.
+#[cold]
+#[inline(never)]
 pub(crate) fn duration(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
@@ -77,6 +83,8 @@ pub(crate) fn share(text: &str) -> Option<u8> {
 }
 
 /// Seconds since 1970 of an RFC 3339 time; fractions of a second are dropped.
+#[cold]
+#[inline(never)]
 pub(crate) fn time(text: &str) -> Option<u64> {
     let number = |from: usize, to: usize| {
         let digits = text.get(from..to)?;
