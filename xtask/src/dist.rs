@@ -49,11 +49,8 @@ pub(crate) fn build() -> Result<Shipped> {
 /// Writes what is shipped of this linked module to `dist`.
 fn write(linked: &[u8], dist: &Path) -> Result<Shipped> {
     let slim = module::slim(linked)?;
-    if std::env::var_os("RAW").is_some() {
-        eprintln!("{}", slim.len());
-    }
     anyhow::ensure!(
-        slim.len() <= SIZE_LIMIT || std::env::var_os("RAW").is_some(),
+        slim.len() <= SIZE_LIMIT,
         "the module has {} bytes, at most {SIZE_LIMIT} are allowed: look for a dependency that came in",
         slim.len()
     );
