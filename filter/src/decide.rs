@@ -541,4 +541,4 @@ fn matches(wanted: &Expected, value: &[u8]) -> bool {
 
 #[cfg(test)]
 #[path = "decide/tests.rs"]
-mod tests;
+pub(crate) mod tests;

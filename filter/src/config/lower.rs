@@ -155,9 +155,9 @@ impl Lowering<'_> {
         }
         if self.config.flags.is_empty() {
             self.warn(&root.get("flags").path, "no flags: nothing is decided");
-            if self.config.tags.is_empty() {
-                self.config.tags.push(DEFAULT_TAG.into());
-            }
+        }
+        if self.config.tags.is_empty() {
+            self.config.tags.push(DEFAULT_TAG.into());
         }
         self.layers();
         self.config.tags_header = self.tag(&root.get("tagsHeader"));
