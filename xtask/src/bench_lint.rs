@@ -28,8 +28,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return crate::run(
             "cargo",
             &[
-                "run", "--quiet", "--release", "--package", "xtask", "--", "bench", "lint", "--documents",
-                &documents, "--rounds", &rounds,
+                "run",
+                "--quiet",
+                "--release",
+                "--package",
+                "xtask",
+                "--",
+                "bench",
+                "lint",
+                "--documents",
+                &documents,
+                "--rounds",
+                &rounds,
             ],
         );
     }
@@ -77,8 +87,8 @@ fn generate(documents: usize) -> Result<Files> {
         for path in paths {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             // Objects that step 3 replaces would be duplicates.
-            let replaced = step == "1-deploy"
-                && (name.contains("storage-service") || name.contains("virtual-service"));
+            let replaced =
+                step == "1-deploy" && (name.contains("storage-service") || name.contains("virtual-service"));
             if !replaced {
                 template.push((name, fs::read_to_string(&path)?));
             }

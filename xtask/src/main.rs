@@ -4,27 +4,62 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
+mod bench_filter;
+mod bench_lint;
 mod ci;
+mod demo_lint;
+mod dist;
+mod docs;
 mod schema;
+mod tools;
 
 /// The tasks of this repository.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
+    /// Measure; nothing here can fail a test.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Everything that must pass before a change lands.
     Ci,
+    /// Show what the linter finds in the voting rollout and in broken copies of it.
+    Demo,
+    /// Build the filter as it is shipped: a module and an OCI image layout below target/dist.
+    Dist,
+    /// Write the pages that are generated from the rules.
+    Docs(docs::Options),
+    /// Format everything, the rule files too, which `cargo fmt` cannot see.
+    Fmt,
     /// Derive the field tables from CustomResourceDefinitions and Kubernetes schemas.
     Schema(schema::Options),
+    /// Fetch what the filter's tests need, once: the wasm target and two Envoys.
+    Setup,
     /// Set up what the tests need and run them all.
     Test,
 }
 
+/// What can be measured.
+#[derive(Subcommand)]
+enum Bench {
+    /// The shipped module in Envoy, beside Lua and nothing.
+    Filter(bench_filter::Options),
+    /// Linting many documents, beside parsing them alone.
+    Lint(bench_lint::Options),
+}
+
 fn main() -> Result<()> {
     match Task::parse() {
+        Task::Bench(Bench::Filter(options)) => bench_filter::run(&options),
+        Task::Bench(Bench::Lint(options)) => bench_lint::run(&options),
         Task::Ci => ci::run_all(),
+        Task::Demo => demo_lint::run_demo(),
+        Task::Dist => dist::run(),
+        Task::Docs(options) => docs::run(&options),
+        Task::Fmt => ci::format(false),
         Task::Schema(options) => schema::run(&options),
+        Task::Setup => tools::for_filter_tests(),
         Task::Test => ci::test(),
     }
 }

@@ -1,0 +1,117 @@
+//! `cargo xtask dist`: the shipped filter, as a raw module and as an OCI image layout, byte for byte reproducible.
+//!
+//! The image is pushed by other tools (`skopeo copy oci:target/dist/coalmine-filter-oci docker://…`); this writes
+//! files below `target/dist` and nothing else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::{root, tools};
+
+mod image;
+mod module;
+
+/// The module may not grow past this: Envoy compiles all of it before it serves.
+const SIZE_LIMIT: usize = 250 * 1024;
+
+/// What was written.
+pub(crate) struct Shipped {
+    /// The raw module, for `url: https://…` and for tests.
+    pub(crate) module: PathBuf,
+    /// `sha256` for an http(s) `url`.
+    pub(crate) file_digest: String,
+    /// `sha256` for an `oci://` `url`.
+    pub(crate) manifest_digest: String,
+    /// Bytes of the module.
+    pub(crate) size: usize,
+}
+
+/// Builds, checks and writes everything, and says what there is.
+pub(crate) fn run() -> Result<()> {
+    let shipped = build()?;
+    println!("module    {} ({:.1} KiB)", shipped.module.display(), shipped.size as f64 / 1024.0);
+    println!("          sha256:{}   for url: https://…", shipped.file_digest);
+    println!("image     {}", shipped.module.with_file_name("coalmine-filter-oci").display());
+    println!("          sha256:{}   for url: oci://…", shipped.manifest_digest);
+    Ok(())
+}
+
+/// Builds, checks and writes everything below `target/dist`.
+pub(crate) fn build() -> Result<Shipped> {
+    tools::wasm_target(tools::WASM_TARGET)?;
+    write(&module::build(&root(), None)?, &root().join("target/dist"))
+}
+
+/// Writes what is shipped of this linked module to `dist`.
+fn write(linked: &[u8], dist: &Path) -> Result<Shipped> {
+    let slim = module::slim(linked)?;
+    anyhow::ensure!(
+        slim.len() <= SIZE_LIMIT,
+        "the module has {} bytes, at most {SIZE_LIMIT} are allowed: look for a dependency that came in",
+        slim.len()
+    );
+    fs::create_dir_all(dist)?;
+    let path = dist.join("coalmine-filter.wasm");
+    fs::write(&path, &slim).with_context(|| format!("cannot write {}", path.display()))?;
+    let manifest_digest = image::write(&slim, &dist.join("coalmine-filter-oci"))?;
+    let file_digest = sha256(&slim);
+    // For scripts and for the digests in `manifests/`.
+    let digests = json!({ "file": file_digest, "manifest": manifest_digest, "bytes": slim.len() });
+    fs::write(dist.join("coalmine-filter.json"), format!("{digests:#}\n"))?;
+    Ok(Shipped { module: path, file_digest, manifest_digest, size: slim.len() })
+}
+
+/// The digest as Istio and registries write it, without the `sha256:`.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another checkout, in another folder, with nothing built yet, ships the same bytes.
+    #[test]
+    fn another_checkout_ships_the_same_bytes() {
+        let scratch = tempfile::tempdir().unwrap();
+        let shipped = |checkout: &Path, target: &str| {
+            let target = scratch.path().join(target);
+            let linked = module::build(checkout, Some(&target)).unwrap();
+            let dist = target.join("dist");
+            let shipped = write(&linked, &dist).unwrap();
+            (fs::read(shipped.module).unwrap(), shipped.manifest_digest)
+        };
+        let copy = scratch.path().join("elsewhere/with a longer path");
+        copy_sources(&root(), &copy);
+        let (here, there) = (shipped(&root(), "a"), shipped(&copy, "b"));
+        assert!(here.0 == there.0, "the module depends on where or when it is built");
+        assert_eq!(here.1, there.1, "the image depends on where or when it is built");
+        let text = String::from_utf8_lossy(&here.0).into_owned();
+        for private in [root().display().to_string(), std::env::var("HOME").unwrap_or_default()] {
+            assert!(
+                private.len() < 2 || !text.contains(&private),
+                "the module has a path of this machine in it"
+            );
+        }
+    }
+
+    fn copy_sources(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let name = entry.file_name();
+            if ["target", ".git", "node_modules"].iter().any(|skipped| name == *skipped) {
+                continue;
+            }
+            let target = to.join(&name);
+            if entry.file_type().unwrap().is_dir() {
+                copy_sources(&entry.path(), &target);
+            } else {
+                fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+}

