@@ -3,7 +3,14 @@
 //! The library does no I/O: a shell reads texts into [`Files`], calls [`lint`] and renders the [`Report`].
 #![cfg_attr(
     not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::print_stdout,
+        clippy::print_stderr
+    )
 )]
 
 mod diagnostic;

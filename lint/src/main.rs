@@ -1,4 +1,5 @@
 //! The `coalmine` command: reads files, calls the library, prints. All judgement is in the library.
+#![allow(clippy::disallowed_methods)]
 
 mod cli;
 

@@ -1,0 +1,236 @@
+//! The command as a user runs it: exit codes, formats, settings, fixes.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const SERVICE: &str = "\
+apiVersion: v1
+kind: Service
+metadata:
+  name: reviews
+spec:
+  selector:
+    app: reviews
+  ports:
+  - name: http
+    port: 80
+";
+
+const ROUTE: &str = "\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: reviews
+spec:
+  hosts:
+  - reviews
+  http:
+  - route:
+    - destination:
+        host: reviews
+        subset: v1.0
+";
+
+const RULE: &str = "\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata:
+  name: reviews
+spec:
+  host: reviews
+  subsets:
+  - name: v1-0
+    labels:
+      version: \"1.0\"
+";
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+fn coalmine(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_coalmine")).args(args).current_dir(dir).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The broken deployment that most tests start from: one error, one warning.
+fn broken() -> TempDir {
+    folder(&[("service.yaml", SERVICE), ("route.yaml", ROUTE), ("rule.yaml", RULE)])
+}
+
+#[test]
+fn the_exit_code_is_the_same_in_every_format() {
+    let dir = broken();
+    for format in ["human", "concise", "json", "github"] {
+        let code = |more: &[&str]| {
+            coalmine(dir.path(), &[&["lint", "--format", format], more].concat()).status.code()
+        };
+        assert_eq!(code(&[]), Some(1), "{format}");
+        assert_eq!(code(&["--fail-on", "never"]), Some(0), "{format}");
+        assert_eq!(code(&["--ignore", "unknown-subset"]), Some(0), "{format}");
+        assert_eq!(code(&["--ignore", "unknown-subset", "--fail-on", "warning"]), Some(1), "{format}");
+        assert_eq!(code(&["--min-severity", "error", "--fail-on", "warning"]), Some(1), "{format}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_2_and_says_what_is_wrong() {
+    let dir = broken();
+    let unknown = coalmine(dir.path(), &["lint", "--select", "unknown-subsett"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(stderr(&unknown).contains("unknown-subset"), "{}", stderr(&unknown));
+    let no_rule = coalmine(dir.path(), &["explain", "unknown-subsett"]);
+    assert_eq!(no_rule.status.code(), Some(2));
+    assert!(stderr(&no_rule).contains("did you mean `unknown-subset`?"), "{}", stderr(&no_rule));
+    let no_config = coalmine(dir.path(), &["lint", "--config", "nowhere.yaml"]);
+    assert_eq!(no_config.status.code(), Some(2));
+    assert!(stderr(&no_config).contains("nowhere.yaml"), "{}", stderr(&no_config));
+}
+
+#[test]
+fn an_unreadable_path_is_named_and_the_rest_is_linted() {
+    let dir = broken();
+    fs::write(dir.path().join("latin1.yaml"), b"a: \xe9\n").unwrap();
+    let output = coalmine(dir.path(), &["lint", ".", "nowhere", "--format", "concise"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("nowhere"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("latin1.yaml: not UTF-8 at byte 3"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("route.yaml:12:17: error[unknown-subset]"), "{}", stdout(&output));
+}
+
+#[test]
+fn standard_input_is_a_stream_of_documents() {
+    let dir = folder(&[]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
+        .args(["lint", "-", "--format", "concise", "--stdin-filename", "rendered.yaml"])
+        .current_dir(dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = format!("{SERVICE}---\n{ROUTE}---\n{RULE}");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).starts_with("rendered.yaml:23:17: error[unknown-subset]"), "{}", stdout(&output));
+}
+
+#[test]
+fn gitignored_files_helm_templates_and_settings_are_not_linted() {
+    let dir = folder(&[
+        (".gitignore", "generated/\n"),
+        ("generated/a.yaml", "a: ["),
+        ("chart/Chart.yaml", "name: x\n"),
+        ("chart/templates/a.yaml", "{{ if }}"),
+        ("coalmine.yaml", "namespace: shop\n"),
+        ("service.yaml", SERVICE),
+    ]);
+    let output = coalmine(dir.path(), &["lint", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert!(stderr(&output).contains("1 Helm template"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_fix_is_shown_then_made_and_then_there_is_nothing_left() {
+    let dir = broken();
+    let diff = coalmine(dir.path(), &["lint", "--diff", "--unsafe-fixes"]);
+    assert!(stdout(&diff).contains("-        subset: v1.0\n+        subset: v1-0\n"), "{}", stdout(&diff));
+    assert_eq!(fs::read_to_string(dir.path().join("route.yaml")).unwrap(), ROUTE);
+    let safe = coalmine(dir.path(), &["lint", "--fix"]);
+    assert_eq!(safe.status.code(), Some(1), "an unsafe fix needs its flag");
+    let fixed = coalmine(dir.path(), &["lint", "--fix", "--unsafe-fixes"]);
+    assert_eq!(fixed.status.code(), Some(0), "{}", stdout(&fixed));
+    let text = fs::read_to_string(dir.path().join("route.yaml")).unwrap();
+    assert_eq!(text, ROUTE.replace("v1.0", "v1-0"));
+    let again = coalmine(dir.path(), &["lint", "--diff", "--unsafe-fixes"]);
+    assert_eq!(stdout(&again), "");
+}
+
+#[test]
+fn every_coalmine_yaml_is_a_deployment_of_its_own() {
+    let dir = folder(&[
+        ("one/coalmine.yaml", "namespace: shop\n"),
+        ("one/service.yaml", SERVICE),
+        ("two/coalmine.yaml", "namespace: shop\nrules: {unknown-subset: warning}\n"),
+        ("two/service.yaml", SERVICE),
+        ("two/route.yaml", ROUTE),
+        ("two/rule.yaml", RULE),
+    ]);
+    let output = coalmine(dir.path(), &["lint", "--format", "concise"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert!(stdout(&output).contains("two/route.yaml:12:17: warning[unknown-subset]"), "{}", stdout(&output));
+    assert!(!stdout(&output).contains("duplicate-resource"), "{}", stdout(&output));
+    let isolated = coalmine(dir.path(), &["lint", "two", "--isolated"]);
+    assert_eq!(isolated.status.code(), Some(1));
+}
+
+#[test]
+fn one_step_of_a_rollout_is_linted_with_the_others_as_context() {
+    let dir = folder(&[
+        ("coalmine.yaml", "rollout: [1-deploy, 2-route]\n"),
+        ("1-deploy/service.yaml", SERVICE),
+        ("1-deploy/rule.yaml", RULE),
+        ("2-route/route.yaml", &ROUTE.replace("v1.0", "v1-0")),
+    ]);
+    for (here, path) in [("", "2-route"), ("2-route", "route.yaml"), ("2-route", ".")] {
+        let output = coalmine(&dir.path().join(here), &["lint", path, "--format", "concise"]);
+        assert_eq!(stdout(&output), "", "{here} {path}");
+        assert_eq!(output.status.code(), Some(0), "{here} {path}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_named_with_its_file() {
+    let dir = folder(&[("coalmine.yaml", "rules: {unknown-subset: loud}\n"), ("a.yaml", SERVICE)]);
+    let output = coalmine(dir.path(), &["lint"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    assert!(text.contains("coalmine.yaml") && text.contains("off, info, warning, error"), "{text}");
+}
+
+#[test]
+fn a_broken_mesh_config_is_named() {
+    let dir = folder(&[("mesh.yaml", "rootNamespace: [\n"), ("a.yaml", SERVICE)]);
+    let output = coalmine(dir.path(), &["lint", "a.yaml", "--mesh-config", "mesh.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("mesh.yaml"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_rule_list_is_json_version_1_and_completions_name_the_commands() {
+    let dir = folder(&[]);
+    let rules = coalmine(dir.path(), &["rules", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&rules.stdout).unwrap();
+    assert_eq!(json["version"], 1);
+    let first = &json["rules"][0];
+    for field in ["id", "severity", "category", "summary", "fix", "since", "upstream", "url"] {
+        assert!(!first[field].is_null(), "{field}");
+    }
+    let zsh = coalmine(dir.path(), &["completions", "zsh"]);
+    assert!(stdout(&zsh).contains("explain"), "{}", stdout(&zsh));
+}
+
+#[test]
+fn the_human_format_marks_the_place_in_every_file() {
+    let dir = broken();
+    let output = coalmine(dir.path(), &["lint", "--select", "unknown-subset"]);
+    insta::assert_snapshot!(stdout(&output));
+}
