@@ -215,6 +215,18 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// The text as a replacement of a scalar: quoted as that is, or where a plain scalar would not be text.
+    #[must_use]
+    pub fn styled(&self, span: Span, text: &str) -> String {
+        let old = self.files.text(span.file).get(span.range()).unwrap_or("");
+        match old.chars().next() {
+            Some('\'') => format!("'{text}'"),
+            Some('"') => format!("\"{text}\""),
+            _ if crate::yaml::needs_quotes(text) => format!("\"{text}\""),
+            _ => text.to_owned(),
+        }
+    }
+
     /// Reports a finding; the result takes help, related places and a fix.
     pub fn report(&mut self, resource: &Resource, span: Span, message: impl Into<String>) -> &mut Diagnostic {
         let diagnostic = self.rule.diagnostic(Some(resource), span, message.into());
@@ -250,6 +262,14 @@ macro_rules! declare_rule {
     };
 }
 pub(crate) use declare_rule;
+
+/// [`did_you_mean`] for names that carry versions: `v1` is never a slip for `v2`.
+#[must_use]
+pub fn near_miss<'c>(wanted: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let own = digits(wanted);
+    did_you_mean(wanted, candidates.into_iter().filter(|candidate| digits(candidate) == own))
+}
 
 /// The candidate closest to `wanted`, if it is close enough to be what was meant.
 #[must_use]

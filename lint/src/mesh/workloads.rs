@@ -146,6 +146,26 @@ impl<'a> Workloads<'a> {
     }
 }
 
+/// Whether Istio, Kubernetes or a controller puts a label on endpoints and pods as they start
+/// (`AugmentLabels`, the injector, the owners of the pods): no template says what it will be.
+#[must_use]
+pub fn is_set_at_run_time(label: &str) -> bool {
+    ["topology.kubernetes.io/", "topology.istio.io/"].iter().any(|prefix| label.starts_with(prefix))
+        || matches!(
+            label,
+            "kubernetes.io/hostname"
+                | "istio.io/rev"
+                | "security.istio.io/tlsMode"
+                | "service.istio.io/canonical-name"
+                | "service.istio.io/canonical-revision"
+                | "pod-template-hash"
+                | "rollouts-pod-template-hash"
+                | "controller-revision-hash"
+                | "statefulset.kubernetes.io/pod-name"
+                | "apps.kubernetes.io/pod-index"
+        )
+}
+
 /// Who handles the pods' traffic, by the rules of Istio's injector: the pod's `sidecar.istio.io/inject`
 /// (label before annotation) beats the namespace's `istio-injection`, which beats `istio.io/rev`.
 fn proxy(

@@ -43,6 +43,13 @@ pub(super) fn resolve<'a>(text: &'a str, style: Style, tag: Option<&str>) -> Sca
     }
 }
 
+/// Whether a text must be quoted to stay text: `1.0`, `on`, `*.com`, `a: b`.
+#[must_use]
+pub fn needs_quotes(text: &str) -> bool {
+    let is_tame = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
+    !matches!(plain(text), Scalar::Str(_)) || text.starts_with('-') || !text.chars().all(is_tame)
+}
+
 fn plain(text: &str) -> Scalar<'_> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Scalar::Null,
