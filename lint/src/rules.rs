@@ -17,6 +17,9 @@ rules! {
     yaml_limits
     unknown_subset
     orphaned_subset
+    subset_selects_no_pods
+    subset_mixes_versions
+    hpa_target_missing
     unused_suppression
     invalid_suppression
 }
