@@ -17,6 +17,9 @@ rules! {
     yaml_limits
     unknown_subset
     orphaned_subset
+    unknown_destination_host
+    unresolvable_partial_host
+    unknown_destination_port
     subset_selects_no_pods
     subset_mixes_versions
     hpa_target_missing
