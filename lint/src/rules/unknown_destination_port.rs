@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Fix, Safety, Severity};
 use crate::mesh::Mesh;
-use crate::mesh::registry::{Host, Origin, Port};
+use crate::mesh::registry::{Host, Port};
 use crate::rule::{Check, Context, declare_rule};
 
 declare_rule! {
@@ -72,10 +72,7 @@ fn check(ctx: &mut Context<'_>) {
         let Some(host) = mesh.registry.find(&target.host, None) else { continue };
         // Several ServiceEntries may share a host and have its ports between them.
         let hosts = || mesh.registry.named(&host.name);
-        let is_judged = |host: &Host<'_>| match host.origin {
-            Origin::Service(service) => service.r#type.text() != "ExternalName" && !host.ports.is_empty(),
-            Origin::ServiceEntry(_) => !host.ports.is_empty(),
-        };
+        let is_judged = |host: &Host<'_>| !host.is_alias() && !host.ports.is_empty();
         if hosts().any(|host| !is_judged(host) || host.port(wanted.value).is_some()) {
             continue;
         }
