@@ -171,7 +171,7 @@ pub fn may_listen(workload: &Workload<'_>, target: &str) -> bool {
         }
         Err(_) => {
             let is_named = |port: &Spanned<ContainerPort>| port.name.text() == target;
-            declared_ports(workload).any(|port| is_named(port)) || workload.container_port(target).is_some()
+            declared_ports(workload).any(is_named) || workload.container_port(target).is_some()
         }
     }
 }

@@ -109,12 +109,12 @@ fn check(ctx: &mut Context<'_>) {
                 .filter(|(key, value)| !pods.iter().any(|pod| pod.labels.text(key) == Some(value)))
                 .collect();
             let (span, why) = match unheld.as_slice() {
-                _ if pods.is_empty() => (name.span, "which selects no pods itself".to_owned()),
+                _ if pods.is_empty() => (name.span, ", which selects none at all".to_owned()),
                 [(key, value)] if pods.iter().any(|pod| pod.labels.find(key).is_some()) => {
-                    (value.span, format!("none has `{}: {}`", key.value, value.value))
+                    (value.span, format!(": none has `{}: {}`", key.value, value.value))
                 }
-                [(key, _)] => (key.span, format!("none has a label `{}`", key.value)),
-                _ => (name.span, format!("none has all of `{}`", subset.labels.describe())),
+                [(key, _)] => (key.span, format!(": none has a label `{}`", key.value)),
+                _ => (name.span, format!(": none has all of `{}`", subset.labels.describe())),
             };
             let slip = match unheld.as_slice() {
                 [label] => slip(label, &labels, &pods),
@@ -128,8 +128,7 @@ fn check(ctx: &mut Context<'_>) {
                 .routes
                 .targets_of(&rule.host)
                 .any(|(_, target)| target.subset().is_some_and(|used| used.value == name.value));
-            let message = format!("subset `{}` selects no pods of {service}, {why}", name.value)
-                .replace(", none", ": none");
+            let message = format!("subset `{}` selects no pods of {service}{why}", name.value);
             let diagnostic = ctx.report(rule.resource, span, message);
             if !is_used || (pods.is_empty() && !mesh.is_closed()) {
                 diagnostic.severity(Severity::Warning);
@@ -304,6 +303,18 @@ spec: {hosts: [app], http: [{route: [{destination: {host: app, subset: s}}]}]}
     fn a_subset_that_no_route_uses_is_a_warning() {
         let text = with_labels("version: \"2.0\"").replace("subset: s", "subset: other");
         assert_eq!(run(&RULE, &text)[0].severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_service_that_selects_nothing_is_a_warning_until_the_mesh_is_closed() {
+        let text = with_labels("version: \"1.0\"").replace("selector: {app: app}", "selector: {app: apps}");
+        let found = run(&RULE, &text);
+        assert_eq!(found[0].severity, Severity::Warning);
+        assert_eq!(
+            found[0].message,
+            "subset `s` selects no pods of Service `app`, which selects none at all"
+        );
+        assert_eq!(run(&RULE, &format!("#! assume: closed\n{text}"))[0].severity, Severity::Error);
     }
 
     #[test]

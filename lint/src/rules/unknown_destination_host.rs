@@ -114,7 +114,7 @@ fn check(ctx: &mut Context<'_>) {
         }
         let Some(written) = target.destination.host.as_ref() else { continue };
         let parts = split_cluster_name(&target.host, domain).or_else(|| mesh.split_partial(&target.host));
-        let is_external = split_cluster_name(&target.host, domain).is_none();
+        let is_external = parts.is_none();
         let services = services.get_or_insert_with(|| Services::new(mesh));
         let meant = parts.and_then(|(name, namespace)| services.meant(name, namespace));
         let near_entry = || {

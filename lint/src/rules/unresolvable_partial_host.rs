@@ -174,16 +174,14 @@ metadata: {name: reviews}
 spec:
   hosts:
   - reviews.prod.svc
-  # ^^^^^^^^^^^^^^^^ error: Istio does not expand `reviews.prod.svc` to …
+    ^^^^^^^^^^^^^^^^ error: Istio does not expand `reviews.prod.svc` to …
   http:
   - route:
     - destination: {host: reviews.prod}
       #                   ^^^^^^^^^^^^ error: Istio does not expand `reviews.prod` to …
     mirror: {host: reviews.prod.svc.cluster}
     #              ^^^^^^^^^^^^^^^^^^^^^^^^ error: Istio does not expand `reviews.prod.svc.cluster` to …
-"#
-            .replace("  # ^^^^", "    ^^^^")
-            .as_str(),
+"#,
         );
     }
 

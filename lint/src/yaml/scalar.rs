@@ -135,6 +135,16 @@ mod tests {
 
     /// Values as printed by `sigs.k8s.io/yaml` for the same texts.
     #[test]
+    fn text_that_would_become_something_else_needs_quotes() {
+        for text in ["1.0", "1_0", "on", "null", "", "*.com", "a: b", "-", "# no"] {
+            assert!(needs_quotes(text), "{text}");
+        }
+        for text in ["v1", "1.0.0", "reviews.prod.svc.cluster.local", "1-0"] {
+            assert!(!needs_quotes(text), "{text}");
+        }
+    }
+
+    #[test]
     fn plain_scalars_resolve_as_kubernetes_resolves_them() {
         let cases = [
             ("1.0", Scalar::Float(1.0)),
