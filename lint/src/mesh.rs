@@ -147,4 +147,27 @@ impl<'a> Mesh<'a> {
             None => self.is_closed(),
         }
     }
+
+    /// The Service that a name like `reviews.prod` or `reviews.prod.svc` is short for. Istio does not
+    /// expand such names, so they lead nowhere unless a ServiceEntry has them.
+    #[must_use]
+    pub fn meant_by_partial(&self, name: &str) -> Option<&registry::Host<'a>> {
+        let (service, namespace) = self.split_partial(name)?;
+        let full = format!("{service}.{namespace}.svc.{}", self.config.domain);
+        let is_service = |host: &&registry::Host<'a>| matches!(host.origin, registry::Origin::Service(_));
+        let host = self.registry.named(&full).find(is_service)?;
+        self.registry.find(name, None).is_none().then_some(host)
+    }
+
+    /// Service and namespace of a name that is a cluster name cut short after at least two labels.
+    #[must_use]
+    pub fn split_partial<'n>(&self, name: &'n str) -> Option<(&'n str, &'n str)> {
+        let (service, rest) = name.split_once('.')?;
+        let (namespace, tail) = rest.split_once('.').map_or((rest, None), |(ns, tail)| (ns, Some(tail)));
+        let full = format!("svc.{}.", self.config.domain);
+        let is_cut =
+            tail.is_none_or(|tail| full.starts_with(&format!("{tail}.")) && tail.len() + 1 < full.len());
+        (is_cut && !service.is_empty() && !namespace.is_empty() && !host::is_wildcard(service))
+            .then_some((service, namespace))
+    }
 }

@@ -215,6 +215,18 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// The text as a replacement of a scalar: quoted as that is, or where a plain scalar would not be text.
+    #[must_use]
+    pub fn styled(&self, span: Span, text: &str) -> String {
+        let old = self.files.text(span.file).get(span.range()).unwrap_or("");
+        match old.chars().next() {
+            Some('\'') => format!("'{text}'"),
+            Some('"') => format!("\"{text}\""),
+            _ if crate::yaml::needs_quotes(text) => format!("\"{text}\""),
+            _ => text.to_owned(),
+        }
+    }
+
     /// Reports a finding; the result takes help, related places and a fix.
     pub fn report(&mut self, resource: &Resource, span: Span, message: impl Into<String>) -> &mut Diagnostic {
         let diagnostic = self.rule.diagnostic(Some(resource), span, message.into());

@@ -17,6 +17,15 @@ rules! {
     yaml_limits
     unknown_subset
     orphaned_subset
+    unknown_destination_host
+    unresolvable_partial_host
+    unknown_destination_port
+    ambiguous_destination_port
+    subset_selects_no_pods
+    subset_mixes_versions
+    subset_port_mismatch
+    service_port_not_on_workload
+    hpa_target_missing
     unused_suppression
     invalid_suppression
 }

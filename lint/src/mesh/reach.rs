@@ -1,10 +1,11 @@
 //! Where a sidecar's calls can end: the route table for one client, host and port, followed to pods.
 
 use super::destinations::{Client, Effective};
-use super::registry::{Host, Port};
+use super::registry::{Host, Origin, Port};
 use super::routes::{Binding, Role, RouteKind, Target, VirtualService};
-use super::workloads::{Workload, WorkloadId};
+use super::workloads::{Workload, WorkloadId, is_set_at_run_time};
 use super::{Mesh, host};
+use crate::resource::networking::Server;
 use crate::span::Span;
 
 /// One place where a call can end.
@@ -25,6 +26,8 @@ pub struct Outcome<'m, 'a> {
 pub struct ImpliedPort {
     /// The port the request came in on.
     pub listener: u32,
+    /// Where that port is written: on the Gateway's server or on the called Service.
+    pub place: Span,
     /// Where the listener is: a gateway or every sidecar.
     pub at_gateway: bool,
     /// Whether the destination has the port that Istio picks.
@@ -48,16 +51,32 @@ impl<'a> Mesh<'a> {
         }
     }
 
-    /// The pods of a host that carry a subset's labels.
+    /// The Service of a name whose pods can be judged: nothing else defines the host, it has a selector, and
+    /// pods that should be in its namespace are in the input.
+    #[must_use]
+    pub fn judged_service(&self, name: &str) -> Option<&Host<'a>> {
+        let mut named = self.registry.named(name);
+        let (host, other) = (named.next()?, named.next());
+        let is_service = matches!(host.origin, Origin::Service(_)) && other.is_none();
+        (is_service && host.selects_pods() && self.knows_workloads(host.namespace())).then_some(host)
+    }
+
+    /// The pods of a host that carry a subset's labels. A label that is only set when the pod starts is taken
+    /// as present, unless it must be empty.
     #[must_use]
     pub fn subset_workloads(
         &self,
         host: &Host<'a>,
         labels: &crate::resource::field::Map<String>,
     ) -> Vec<WorkloadId> {
-        let selects =
-            |id: &WorkloadId| self.workloads.get(*id).is_some_and(|workload| labels.selects(workload.labels));
-        host.workloads.iter().copied().filter(selects).collect()
+        let selects = |workload: &Workload<'_>| {
+            labels.iter().all(|(key, value)| {
+                let given = workload.labels.text(key) == Some(value.as_str());
+                given || (is_set_at_run_time(key) && !value.is_empty())
+            })
+        };
+        let selected = |id: &WorkloadId| self.workloads.get(*id).is_some_and(selects);
+        host.workloads.iter().copied().filter(selected).collect()
     }
 
     /// The clients that can use a destination and may see different DestinationRules for it: the
@@ -152,19 +171,28 @@ impl<'a> Mesh<'a> {
                         for port in host.ports.iter().filter(kinds).filter(|p| port_allowed(p.number)) {
                             let works = destination.port(port.number).is_some()
                                 || (single && target.kind != RouteKind::Http);
-                            implied.push(ImpliedPort { listener: port.number, at_gateway: false, works });
+                            let (listener, place) = (port.number, port.span);
+                            implied.push(ImpliedPort { listener, place, at_gateway: false, works });
                         }
                     }
                 }
                 Binding::Gateway { namespace, name, .. } => {
-                    let servers = self.gateways.get(namespace, name).map(|gateway| &gateway.spec.servers);
-                    for server in servers.into_iter().flatten() {
-                        let Some(listener) = server.port.get().and_then(|port| port.number.get().copied())
-                        else {
+                    let Some(gateway) = self.gateways.get(namespace, name) else { continue };
+                    for server in &gateway.spec.servers {
+                        let Some(listener) = server.port.get().and_then(|port| port.number.as_ref()) else {
                             continue;
                         };
-                        let works = single || destination.port(listener).is_some();
-                        implied.push(ImpliedPort { listener, at_gateway: true, works });
+                        let accepts = service.hosts.iter().any(|host| {
+                            let mut accepting = gateway.servers_for(host, service.namespace());
+                            accepting.any(|own| std::ptr::eq(own, server))
+                        });
+                        let routed =
+                            server_routes(server) == Some(target.kind) && port_allowed(listener.value);
+                        if accepts && routed {
+                            let works = single || destination.port(listener.value).is_some();
+                            let (listener, place) = (listener.value, listener.span);
+                            implied.push(ImpliedPort { listener, place, at_gateway: true, works });
+                        }
                     }
                 }
             }
@@ -296,6 +324,22 @@ pub fn route_kinds(port: &Port<'_>) -> &'static [RouteKind] {
         Protocol::Sniffed => &[RouteKind::Http, RouteKind::Tcp],
         Protocol::Udp => &[],
         _ => &[RouteKind::Tcp],
+    }
+}
+
+/// The list that a Gateway's server takes its routes from; none when it only redirects to HTTPS.
+fn server_routes(server: &Server) -> Option<RouteKind> {
+    let tls = server.tls.get();
+    if tls.is_some_and(|tls| tls.https_redirect.get() == Some(&true)) {
+        return None;
+    }
+    let passes_through = tls.is_some_and(|tls| tls.mode.text().ends_with("PASSTHROUGH"));
+    let protocol = server.port.get().map_or("", |port| port.protocol.text()).to_ascii_uppercase();
+    match protocol.as_str() {
+        "HTTP" | "HTTP2" | "GRPC" | "GRPC-WEB" => Some(RouteKind::Http),
+        "HTTPS" | "TLS" if passes_through => Some(RouteKind::Tls),
+        "HTTPS" => Some(RouteKind::Http),
+        _ => Some(RouteKind::Tcp),
     }
 }
 

@@ -189,6 +189,12 @@ impl<'a> Host<'a> {
         }
     }
 
+    /// `type: ExternalName`: the ports are those of another host.
+    #[must_use]
+    pub fn is_alias(&self) -> bool {
+        matches!(self.origin, Origin::Service(service) if service.r#type.text() == "ExternalName")
+    }
+
     /// `clusterIP: None`.
     #[must_use]
     pub fn is_headless(&self) -> bool {

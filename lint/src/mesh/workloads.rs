@@ -146,6 +146,56 @@ impl<'a> Workloads<'a> {
     }
 }
 
+/// The ports that the pods' own containers declare: not those of a proxy, which listens where it is told to.
+pub fn declared_ports<'a>(
+    workload: &Workload<'a>,
+) -> impl Iterator<Item = &'a Spanned<ContainerPort>> + use<'a> {
+    let spec = workload.template.spec.get().into_iter();
+    spec.flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter()))
+        .filter(|container| container.name.text() != "istio-proxy")
+        .flat_map(|container| container.ports.iter())
+}
+
+/// Whether the pods may serve a Service's `targetPort`. A name must be one of their ports'; a number need not
+/// be declared if none is. Nothing is known of virtual machines and of the ports that the proxy adds.
+#[must_use]
+pub fn may_listen(workload: &Workload<'_>, target: &str) -> bool {
+    let by_proxy = matches!(target.parse(), Ok(15000..=15099u32)) || target == "http-envoy-prom";
+    if by_proxy || workload.resource.group() == "networking.istio.io" {
+        return true;
+    }
+    match target.parse::<u32>() {
+        Ok(number) => {
+            let mut declared = declared_ports(workload).peekable();
+            declared.peek().is_none() || declared.any(|port| port.container_port.get() == Some(&number))
+        }
+        Err(_) => {
+            let is_named = |port: &Spanned<ContainerPort>| port.name.text() == target;
+            declared_ports(workload).any(is_named) || workload.container_port(target).is_some()
+        }
+    }
+}
+
+/// Whether Istio, Kubernetes or a controller puts a label on endpoints and pods as they start
+/// (`AugmentLabels`, the injector, the owners of the pods): no template says what it will be.
+#[must_use]
+pub fn is_set_at_run_time(label: &str) -> bool {
+    ["topology.kubernetes.io/", "topology.istio.io/"].iter().any(|prefix| label.starts_with(prefix))
+        || matches!(
+            label,
+            "kubernetes.io/hostname"
+                | "istio.io/rev"
+                | "security.istio.io/tlsMode"
+                | "service.istio.io/canonical-name"
+                | "service.istio.io/canonical-revision"
+                | "pod-template-hash"
+                | "rollouts-pod-template-hash"
+                | "controller-revision-hash"
+                | "statefulset.kubernetes.io/pod-name"
+                | "apps.kubernetes.io/pod-index"
+        )
+}
+
 /// Who handles the pods' traffic, by the rules of Istio's injector: the pod's `sidecar.istio.io/inject`
 /// (label before annotation) beats the namespace's `istio-injection`, which beats `istio.io/rev`.
 fn proxy(

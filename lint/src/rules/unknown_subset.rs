@@ -153,7 +153,9 @@ fn may_be_missing(mesh: &Mesh<'_>, client: Client<'_>, host: &str) -> bool {
         Some(namespace) => mesh.knows_namespace(&namespace),
         None => mesh.is_closed(),
     };
-    host_known && (client.namespace.is_some() || !hidden)
+    // `unknown-destination-host` reports a host that is missing itself.
+    let host_exists = mesh.registry.find(host, None).is_some();
+    host_known && host_exists && (client.namespace.is_some() || !hidden)
 }
 
 fn subset_place(subset: &Spanned<Subset>) -> crate::span::Span {
@@ -235,6 +237,13 @@ spec:
              `reviews.default.svc.cluster.local` has no DestinationRule\n",
         );
         check(&RULE, &format!("{SERVICE}{marked}"));
+    }
+
+    #[test]
+    fn a_host_that_is_missing_itself_is_left_to_its_own_rule() {
+        let text = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: reviews}\nspec:\n  \
+                    hosts: [reviews]\n  http: [{route: [{destination: {host: review, subset: v1}}]}]\n";
+        check(&RULE, &format!("{}{text}", SERVICE.trim_start()));
     }
 
     /// Trap: the first namespace that has a matching rule wins, and nothing falls through.

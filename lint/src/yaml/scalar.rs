@@ -43,6 +43,13 @@ pub(super) fn resolve<'a>(text: &'a str, style: Style, tag: Option<&str>) -> Sca
     }
 }
 
+/// Whether a text must be quoted to stay text: `1.0`, `on`, `*.com`, `a: b`.
+#[must_use]
+pub fn needs_quotes(text: &str) -> bool {
+    let is_tame = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
+    !matches!(plain(text), Scalar::Str(_)) || text.starts_with('-') || !text.chars().all(is_tame)
+}
+
 fn plain(text: &str) -> Scalar<'_> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Scalar::Null,
@@ -127,6 +134,16 @@ mod tests {
     use super::*;
 
     /// Values as printed by `sigs.k8s.io/yaml` for the same texts.
+    #[test]
+    fn text_that_would_become_something_else_needs_quotes() {
+        for text in ["1.0", "1_0", "on", "null", "", "*.com", "a: b", "-", "# no"] {
+            assert!(needs_quotes(text), "{text}");
+        }
+        for text in ["v1", "1.0.0", "reviews.prod.svc.cluster.local", "1-0"] {
+            assert!(!needs_quotes(text), "{text}");
+        }
+    }
+
     #[test]
     fn plain_scalars_resolve_as_kubernetes_resolves_them() {
         let cases = [
