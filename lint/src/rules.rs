@@ -17,6 +17,9 @@ rules! {
     yaml_limits
     unknown_subset
     orphaned_subset
+    weights_not_100
+    single_destination_weight
+    invalid_weight
     unused_suppression
     invalid_suppression
 }
