@@ -17,6 +17,9 @@ rules! {
     yaml_limits
     unknown_subset
     orphaned_subset
+    unknown_gateway
+    gateway_host_mismatch
+    gateway_port_not_exposed
     weights_not_100
     single_destination_weight
     invalid_weight
