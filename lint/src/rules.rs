@@ -20,6 +20,7 @@ rules! {
     unknown_gateway
     gateway_host_mismatch
     gateway_port_not_exposed
+    route_kind_ignored
     weights_not_100
     single_destination_weight
     invalid_weight
