@@ -21,6 +21,8 @@ rules! {
     gateway_host_mismatch
     gateway_port_not_exposed
     route_kind_ignored
+    source_labels_match_no_workload
+    selector_matches_no_workload
     weights_not_100
     single_destination_weight
     invalid_weight

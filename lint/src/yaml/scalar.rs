@@ -34,6 +34,17 @@ impl Scalar<'_> {
     }
 }
 
+/// A text as a scalar that Kubernetes reads as this very string: quoted where it would be something else.
+#[must_use]
+pub fn string_scalar(text: &str) -> String {
+    let is_word = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
+    if is_word && matches!(plain(text), Scalar::Str(_)) {
+        return text.to_owned();
+    }
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 /// Resolves a scalar from its text, style and tag suffix.
 pub(super) fn resolve<'a>(text: &'a str, style: Style, tag: Option<&str>) -> Scalar<'a> {
     match tag {
@@ -167,6 +178,14 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(resolve(text, Style::Plain, None), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_string_is_quoted_where_it_would_be_something_else() {
+        assert_eq!(string_scalar("v1-0"), "v1-0");
+        assert_eq!(string_scalar("1.0"), "\"1.0\"");
+        assert_eq!(string_scalar("on"), "\"on\"");
+        assert_eq!(string_scalar("a: \"b\""), "\"a: \\\"b\\\"\"");
     }
 
     #[test]
