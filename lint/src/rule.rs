@@ -222,8 +222,7 @@ impl Context<'_> {
         match old.chars().next() {
             Some('\'') => format!("'{text}'"),
             Some('"') => format!("\"{text}\""),
-            _ if crate::yaml::needs_quotes(text) => format!("\"{text}\""),
-            _ => text.to_owned(),
+            _ => crate::yaml::string_scalar(text),
         }
     }
 

@@ -26,6 +26,15 @@ rules! {
     subset_port_mismatch
     service_port_not_on_workload
     hpa_target_missing
+    unknown_gateway
+    gateway_host_mismatch
+    gateway_port_not_exposed
+    route_kind_ignored
+    source_labels_match_no_workload
+    selector_matches_no_workload
+    weights_not_100
+    single_destination_weight
+    invalid_weight
     unused_suppression
     invalid_suppression
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub use de::{DecodeError, from_node};
 pub use node::NodeRef;
 pub use parse::{Limits, parse};
-pub use scalar::{Scalar, needs_quotes};
+pub use scalar::{Scalar, string_scalar};
 
 use crate::span::{FileId, Span};
 

@@ -4,6 +4,7 @@
 use rustc_hash::FxHashMap;
 
 use super::host::matches;
+use super::routes::RouteKind;
 use super::workloads::{WorkloadId, Workloads};
 use crate::resource::networking::{Gateway as Spec_, Server};
 use crate::resource::{Resource, Spec};
@@ -28,6 +29,26 @@ pub fn server_host<'h>(entry: &'h str, gateway_namespace: &str, client: &str) ->
         Some(("*", host)) => Some(host),
         Some((".", host)) => (client == gateway_namespace).then_some(host),
         Some((namespace, host)) => (namespace == client).then_some(host),
+    }
+}
+
+/// The lists that routes of a server are taken from: http for HTTP and for HTTPS that ends here, tcp for
+/// other protocols that end here, tls for passthrough (`pkg/config/gateway`, `IsHTTPServer`). All of them
+/// when the server is not valid.
+#[must_use]
+pub fn server_kinds(server: &Server) -> &'static [RouteKind] {
+    let protocol = server.port.get().map_or("", |port| port.protocol.text()).to_ascii_uppercase();
+    // The mode's zero value is PASSTHROUGH.
+    let passthrough =
+        server.tls.get().map(|tls| matches!(tls.mode.text(), "" | "PASSTHROUGH" | "AUTO_PASSTHROUGH"));
+    match (protocol.as_str(), passthrough) {
+        ("HTTP" | "HTTP2" | "GRPC" | "GRPC-WEB" | "HTTP_PROXY", _) | ("HTTPS", Some(false)) => {
+            &[RouteKind::Http]
+        }
+        ("HTTPS" | "TLS", Some(true)) => &[RouteKind::Tls],
+        ("TCP" | "MONGO" | "MYSQL" | "REDIS" | "TLS", Some(false))
+        | ("TCP" | "MONGO" | "MYSQL" | "REDIS", None) => &[RouteKind::Tcp],
+        _ => &[RouteKind::Http, RouteKind::Tls, RouteKind::Tcp],
     }
 }
 

@@ -314,13 +314,13 @@ impl<'a> Mesh<'a> {
 }
 
 /// The lists that routes of a port are taken from. A sniffed port has both: http rules once HTTP is
-/// detected, tcp rules otherwise.
+/// detected, tcp rules otherwise. A TLS port has tls rules alone (`core/tls.go` builds no tcp rules for it).
 #[must_use]
 pub fn route_kinds(port: &Port<'_>) -> &'static [RouteKind] {
     use super::registry::Protocol;
     match port.protocol {
         protocol if protocol.is_http() => &[RouteKind::Http],
-        protocol if protocol.is_tls() => &[RouteKind::Tls, RouteKind::Tcp],
+        protocol if protocol.is_tls() => &[RouteKind::Tls],
         Protocol::Sniffed => &[RouteKind::Http, RouteKind::Tcp],
         Protocol::Udp => &[],
         _ => &[RouteKind::Tcp],

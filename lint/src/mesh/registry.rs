@@ -79,7 +79,7 @@ impl Protocol {
         matches!(self, Self::Http | Self::Http2 | Self::Grpc | Self::GrpcWeb)
     }
 
-    /// Routed by tls rules, else by tcp rules.
+    /// Routed by tls rules.
     #[must_use]
     pub fn is_tls(self) -> bool {
         matches!(self, Self::Https | Self::Tls)

@@ -125,6 +125,12 @@ impl<'a> Workloads<'a> {
         self.by_namespace.get(namespace).map_or(&[], Vec::as_slice)
     }
 
+    /// The workloads that carry one label.
+    #[must_use]
+    pub fn with_label<'m>(&'m self, key: &'m str, value: &'m str) -> &'m [WorkloadId] {
+        self.by_label.get(&(key, value)).map_or(&[], Vec::as_slice)
+    }
+
     /// The workloads whose labels carry every pair of a selector, in one namespace or in all.
     /// An empty selector selects all of them.
     #[must_use]

@@ -68,7 +68,14 @@ impl<'a> NodeDeserializer<'a> {
                 return visitor.visit_f64(value);
             }
         }
-        self.deserialize_any(visitor)
+        match self.node.scalar() {
+            // JSON has one number type: `50.0` is written as `50` and fits an integer field.
+            Some(Scalar::Float(value)) if value.fract() == 0.0 => match format!("{value:.0}").parse() {
+                Ok(whole) => visitor.visit_i64(whole),
+                Err(_) => visitor.visit_f64(value),
+            },
+            _ => self.deserialize_any(visitor),
+        }
     }
 }
 

@@ -34,6 +34,17 @@ impl Scalar<'_> {
     }
 }
 
+/// A text as a scalar that Kubernetes reads as this very string: quoted where it would be something else.
+#[must_use]
+pub fn string_scalar(text: &str) -> String {
+    let is_word = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
+    if is_word && matches!(plain(text), Scalar::Str(_)) {
+        return text.to_owned();
+    }
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 /// Resolves a scalar from its text, style and tag suffix.
 pub(super) fn resolve<'a>(text: &'a str, style: Style, tag: Option<&str>) -> Scalar<'a> {
     match tag {
@@ -41,13 +52,6 @@ pub(super) fn resolve<'a>(text: &'a str, style: Style, tag: Option<&str>) -> Sca
         None if style != Style::Plain => Scalar::Str(text),
         _ => plain(text),
     }
-}
-
-/// Whether a text must be quoted to stay text: `1.0`, `on`, `*.com`, `a: b`.
-#[must_use]
-pub fn needs_quotes(text: &str) -> bool {
-    let is_tame = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
-    !matches!(plain(text), Scalar::Str(_)) || text.starts_with('-') || !text.chars().all(is_tame)
 }
 
 fn plain(text: &str) -> Scalar<'_> {
@@ -137,10 +141,10 @@ mod tests {
     #[test]
     fn text_that_would_become_something_else_needs_quotes() {
         for text in ["1.0", "1_0", "on", "null", "", "*.com", "a: b", "-", "# no"] {
-            assert!(needs_quotes(text), "{text}");
+            assert_eq!(string_scalar(text), format!("\"{text}\""));
         }
         for text in ["v1", "1.0.0", "reviews.prod.svc.cluster.local", "1-0"] {
-            assert!(!needs_quotes(text), "{text}");
+            assert_eq!(string_scalar(text), text);
         }
     }
 
@@ -184,6 +188,14 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(resolve(text, Style::Plain, None), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_string_is_quoted_where_it_would_be_something_else() {
+        assert_eq!(string_scalar("v1-0"), "v1-0");
+        assert_eq!(string_scalar("1.0"), "\"1.0\"");
+        assert_eq!(string_scalar("on"), "\"on\"");
+        assert_eq!(string_scalar("a: \"b\""), "\"a: \\\"b\\\"\"");
     }
 
     #[test]
