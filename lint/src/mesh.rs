@@ -6,10 +6,13 @@ pub mod destinations;
 pub mod export;
 pub mod gateways;
 pub mod host;
+pub mod mtls;
 pub mod reach;
 pub mod registry;
 pub mod routes;
 pub mod security;
+#[cfg(test)]
+mod tests;
 pub mod workloads;
 
 use rustc_hash::{FxHashMap, FxHashSet};

@@ -17,6 +17,7 @@ rules! {
     yaml_limits
     unknown_subset
     orphaned_subset
+    mtls_client_server_conflict
     unused_suppression
     invalid_suppression
 }
