@@ -18,6 +18,9 @@ rules! {
     unknown_subset
     orphaned_subset
     mtls_client_server_conflict
+    peer_auth_duplicate
+    peer_auth_selector_in_root
+    peer_auth_port_unknown
     unused_suppression
     invalid_suppression
 }
