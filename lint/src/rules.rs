@@ -15,6 +15,7 @@ rules! {
     yaml_syntax
     duplicate_key
     yaml_limits
+    duplicate_resource
     unknown_subset
     orphaned_subset
     mtls_client_server_conflict
