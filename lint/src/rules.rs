@@ -16,6 +16,7 @@ rules! {
     duplicate_key
     yaml_limits
     duplicate_resource
+    deprecated_api
     unknown_subset
     orphaned_subset
     mtls_client_server_conflict
