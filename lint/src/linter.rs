@@ -110,6 +110,7 @@ pub(crate) fn run(
                 documents: &input.documents,
                 mesh: &mesh,
                 duplicates: &state.duplicates,
+                in_rollout: !settings.rollout.is_empty(),
                 found: Vec::new(),
             };
             check(&mut context);

@@ -6,11 +6,14 @@ pub mod destinations;
 pub mod export;
 pub mod gateways;
 pub mod host;
+pub mod mtls;
 pub mod near;
 pub mod reach;
 pub mod registry;
 pub mod routes;
 pub mod security;
+#[cfg(test)]
+mod tests;
 pub mod workloads;
 
 use rustc_hash::{FxHashMap, FxHashSet};

@@ -211,6 +211,8 @@ pub struct Context<'a> {
     pub mesh: &'a Mesh<'a>,
     /// Objects of the state that the same step applies twice: the later and the earlier.
     pub duplicates: &'a [(&'a Resource, &'a Resource)],
+    /// Whether the settings say which files each state comes from; otherwise it is everything at once.
+    pub in_rollout: bool,
     pub(crate) found: Vec<Diagnostic>,
 }
 

@@ -15,6 +15,8 @@ rules! {
     yaml_syntax
     duplicate_key
     yaml_limits
+    duplicate_resource
+    deprecated_api
     unknown_subset
     orphaned_subset
     unknown_destination_host
@@ -35,6 +37,10 @@ rules! {
     weights_not_100
     single_destination_weight
     invalid_weight
+    mtls_client_server_conflict
+    peer_auth_duplicate
+    peer_auth_selector_in_root
+    peer_auth_port_unknown
     unused_suppression
     invalid_suppression
 }

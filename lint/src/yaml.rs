@@ -3,6 +3,7 @@
 
 mod chunks;
 mod de;
+mod edit;
 mod node;
 mod parse;
 mod scalar;
@@ -10,6 +11,7 @@ mod scalar;
 use std::sync::Arc;
 
 pub use de::{DecodeError, from_node};
+pub use edit::delete_document;
 pub use node::NodeRef;
 pub use parse::{Limits, parse};
 pub use scalar::{Scalar, string_scalar};

@@ -50,7 +50,7 @@ pub struct Client<'a> {
 }
 
 /// The rules that apply together for one client and host: same host string, same namespace, merged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Effective<'m, 'a> {
     parts: Vec<&'m Rule<'a>>,
 }

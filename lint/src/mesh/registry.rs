@@ -230,6 +230,7 @@ impl<'a> Host<'a> {
 pub struct Registry<'a> {
     hosts: Vec<Host<'a>>,
     by_name: FxHashMap<String, Vec<usize>>,
+    by_namespace: FxHashMap<&'a str, Vec<usize>>,
     wildcards: Vec<usize>,
 }
 
@@ -256,12 +257,18 @@ impl<'a> Registry<'a> {
             self.wildcards.push(index);
         }
         self.by_name.entry(host.name.clone()).or_default().push(index);
+        self.by_namespace.entry(host.namespace()).or_default().push(index);
         self.hosts.push(host);
     }
 
     /// All hosts.
     pub fn iter(&self) -> impl Iterator<Item = &Host<'a>> {
         self.hosts.iter()
+    }
+
+    /// Every host that a Service or ServiceEntry of this namespace defines.
+    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Host<'a>> {
+        self.by_namespace.get(namespace).into_iter().flatten().filter_map(|index| self.hosts.get(*index))
     }
 
     /// Every host with exactly this name.

@@ -125,7 +125,8 @@ impl<'a> PeerAuthentications<'a> {
         self.policies.iter()
     }
 
-    fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Policy<'a>> {
+    /// The policies of a namespace, in the order of the input.
+    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Policy<'a>> {
         self.by_namespace.get(namespace).into_iter().flatten().filter_map(|index| self.policies.get(*index))
     }
 
@@ -162,5 +163,19 @@ impl<'a> PeerAuthentications<'a> {
             }
             None => workload,
         }
+    }
+
+    /// Whether the mode of these pods depends on which of several policies of one scope is the oldest,
+    /// which only the cluster knows.
+    #[must_use]
+    pub fn is_order_dependent(&self, namespace: &str, labels: &Map<String>) -> bool {
+        let several = |namespace: &str, scope: Scope| {
+            self.in_namespace(namespace).filter(|policy| policy.scope == scope).nth(1).is_some()
+        };
+        let selecting = self
+            .in_namespace(namespace)
+            .filter(|policy| policy.selector().is_some_and(|selector| selector.selects(labels)));
+        (namespace != self.root && (selecting.take(2).count() > 1 || several(namespace, Scope::Namespace)))
+            || several(&self.root, Scope::Mesh)
     }
 }

@@ -72,6 +72,21 @@ impl<'a> Workload<'a> {
         })
     }
 
+    /// What handles the traffic to one port: a pod can keep ports away from its sidecar by annotation.
+    #[must_use]
+    pub fn proxy_on(&self, port: u32) -> Proxy {
+        let Some(annotations) = self.template.metadata.get().map(|metadata| &metadata.annotations) else {
+            return self.proxy;
+        };
+        let lists = |list: &str| list.split(',').any(|item| item.trim().parse() == Ok(port));
+        let excluded = annotations.text("traffic.sidecar.istio.io/excludeInboundPorts").is_some_and(lists);
+        let left_out = annotations
+            .text("traffic.sidecar.istio.io/includeInboundPorts")
+            .is_some_and(|list| list.trim() != "*" && !lists(list));
+        let has_envoy = matches!(self.proxy, Proxy::Sidecar | Proxy::Unknown);
+        if has_envoy && (excluded || left_out) { Proxy::None } else { self.proxy }
+    }
+
     /// Whether the pods declare any port. Declaring is optional in Kubernetes: when none is declared,
     /// nothing can be said about what they listen on.
     #[must_use]

@@ -165,6 +165,7 @@ pub struct ClientTls {
     pub mode: Opt<String>,
     pub credential_name: Opt<String>,
     pub ca_certificates: Opt<String>,
+    pub client_certificate: Opt<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
