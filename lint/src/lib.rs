@@ -18,6 +18,7 @@ pub mod rule;
 pub mod rules;
 pub mod schema;
 pub mod settings;
+mod shape;
 mod span;
 mod states;
 mod suppress;

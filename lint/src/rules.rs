@@ -15,6 +15,9 @@ rules! {
     yaml_syntax
     duplicate_key
     yaml_limits
+    wrong_type
+    unknown_field
+    missing_field
     unknown_subset
     orphaned_subset
     unused_suppression
