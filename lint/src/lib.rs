@@ -26,6 +26,7 @@ pub mod rule;
 pub mod rules;
 pub mod schema;
 pub mod settings;
+mod shape;
 mod span;
 mod states;
 mod suppress;

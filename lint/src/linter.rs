@@ -1,6 +1,8 @@
 //! The one pipeline: texts to documents to objects to states to findings. CLI, language server and
 //! wasm bindings all call [`lint`].
 
+use std::sync::OnceLock;
+
 use rustc_hash::FxHashSet;
 
 use crate::diagnostic::Diagnostic;
@@ -86,6 +88,7 @@ pub(crate) fn run(
     input: &Input,
 ) -> Vec<Diagnostic> {
     let mut found = Vec::new();
+    let shape = OnceLock::new();
     for rule in rules.iter().filter(|rule| settings.runs(rule.id)) {
         let Check::Input(check) = rule.check else { continue };
         let mut context = InputContext {
@@ -94,6 +97,7 @@ pub(crate) fn run(
             documents: &input.documents,
             problems: &input.problems,
             resources: &input.resources,
+            shape: &shape,
             found: Vec::new(),
         };
         check(&mut context);

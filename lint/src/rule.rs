@@ -1,9 +1,12 @@
 //! What a rule is: metadata, documentation and a check over the input's text or over one state's model.
 
+use std::sync::OnceLock;
+
 use crate::diagnostic::{Diagnostic, ResourceName, Severity};
 use crate::files::Files;
 use crate::mesh::Mesh;
 use crate::resource::Resource;
+use crate::shape;
 use crate::span::Span;
 use crate::yaml::{Document, Problem};
 
@@ -184,10 +187,17 @@ pub struct InputContext<'a> {
     pub problems: &'a [Problem],
     /// Every object of every document.
     pub resources: &'a [Resource],
+    /// What is wrong with the objects' fields, found when the first rule asks.
+    pub(crate) shape: &'a OnceLock<Vec<shape::Problem>>,
     pub(crate) found: Vec<Diagnostic>,
 }
 
-impl InputContext<'_> {
+impl<'a> InputContext<'a> {
+    /// What is wrong with the objects' fields.
+    pub(crate) fn shape(&self) -> &'a [shape::Problem] {
+        self.shape.get_or_init(|| shape::problems(self.documents, self.resources))
+    }
+
     /// Reports a finding; the result takes help, related places and a fix.
     pub fn report(
         &mut self,

@@ -17,6 +17,9 @@ rules! {
     yaml_limits
     duplicate_resource
     deprecated_api
+    wrong_type
+    unknown_field
+    missing_field
     unknown_subset
     orphaned_subset
     unknown_destination_host

@@ -92,6 +92,12 @@ impl<'a> NodeRef<'a> {
         }
     }
 
+    /// The tag in front of the value, without `!!` if it is one of YAML's own.
+    #[must_use]
+    pub fn tag(self) -> Option<&'a str> {
+        self.target()?.tag.as_deref()
+    }
+
     /// How a scalar is written.
     #[must_use]
     pub fn style(self) -> Option<Style> {

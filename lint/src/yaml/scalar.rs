@@ -20,7 +20,13 @@ pub enum Scalar<'a> {
     Str(&'a str),
 }
 
-impl Scalar<'_> {
+impl<'a> Scalar<'a> {
+    /// What a text would be without quotes and tag.
+    #[must_use]
+    pub fn from_plain(text: &'a str) -> Self {
+        plain(text)
+    }
+
     /// The JSON type in the words of the API server's error messages.
     #[must_use]
     pub fn type_name(self) -> &'static str {
