@@ -94,8 +94,21 @@ pub(crate) fn states<'a>(files: &Files, resources: &'a [Resource], settings: &Se
         }
     }
     let mut states = Vec::new();
+    let mut is_partial = false;
     for step in &settings.rollout {
-        let mut touched = false;
+        let given = |path: &String| resources.iter().any(|resource| covers(path, name_of(resource)));
+        let mut applied = step.actions.iter().filter_map(|action| match action {
+            Action::Apply(paths) => Some(paths),
+            Action::Delete(_) => None,
+        });
+        let only_deletes = applied.clone().next().is_none();
+        let is_absent = if only_deletes { is_partial } else { !applied.any(|paths| paths.iter().any(given)) };
+        // Of a step that is not in the input only the deletions would be left, which is no state at all.
+        if is_absent {
+            is_partial = true;
+            continue;
+        }
+        let mut touched = only_deletes;
         let mut in_step: FxHashMap<Key<'a>, &'a Resource> = FxHashMap::default();
         let mut step_duplicates = duplicates.clone();
         for action in &step.actions {
@@ -117,7 +130,6 @@ pub(crate) fn states<'a>(files: &Files, resources: &'a [Resource], settings: &Se
                             }
                         }
                         Action::Delete(_) => {
-                            touched |= !files.is_context(resource.span.file);
                             cluster.delete(resource);
                             in_step.remove(&resource.key());
                         }
