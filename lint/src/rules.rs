@@ -20,6 +20,7 @@ rules! {
     unknown_subset
     orphaned_subset
     mtls_client_server_conflict
+    mtls_downgrade
     peer_auth_duplicate
     peer_auth_selector_in_root
     peer_auth_port_unknown
