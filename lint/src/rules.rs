@@ -41,6 +41,7 @@ rules! {
     single_destination_weight
     invalid_weight
     mtls_client_server_conflict
+    mtls_downgrade
     peer_auth_duplicate
     peer_auth_selector_in_root
     peer_auth_port_unknown

@@ -64,15 +64,21 @@ impl Accepts<'_> {
         }
     }
 
-    /// Whether a call that sends this can be answered. TLS that is not Istio's may be the application's
-    /// own, as long as the sidecar does not insist on Istio's.
+    /// Whether a call that sends this can be answered.
     #[must_use]
     pub fn can_answer(&self, sent: Sent) -> bool {
-        match (self, sent) {
-            (Self::Policy(decision), Sent::IstioMutual) => decision.mode != Mode::Disable,
-            (Self::Policy(decision), _) => decision.mode != Mode::Strict,
-            (Self::Application, sent) => sent != Sent::IstioMutual,
-        }
+        can_answer(self.mode(), sent)
+    }
+}
+
+/// Whether a sidecar with this mode, or an application without one, can answer a call that sends this. TLS
+/// that is not Istio's may be the application's own, as long as no sidecar insists on Istio's.
+#[must_use]
+pub fn can_answer(mode: Option<Mode>, sent: Sent) -> bool {
+    match (mode, sent) {
+        (Some(mode), Sent::IstioMutual) => mode != Mode::Disable,
+        (None, Sent::IstioMutual) => false,
+        (mode, _) => mode != Some(Mode::Strict),
     }
 }
 
@@ -99,15 +105,10 @@ type Way<'m, 'a> = Option<(&'m VirtualService<'a>, &'m Target<'a>)>;
 pub struct Servers<'m, 'a> {
     mesh: &'m Mesh<'a>,
     gateway_pods: FxHashSet<WorkloadId>,
-    hosts: Vec<Judged<'m, 'a>>,
-    by_namespace: FxHashMap<&'a str, Vec<usize>>,
-}
-
-/// A host and one example of each thing that its pods accept.
-#[derive(Debug)]
-struct Judged<'m, 'a> {
-    host: &'m Host<'a>,
-    examples: Vec<(&'m Port<'a>, &'m Workload<'a>, Accepts<'a>)>,
+    hosts: Vec<&'m Host<'a>>,
+    by_namespace: FxHashMap<&'a str, Vec<&'m Host<'a>>>,
+    /// By what some of their pods accept, so that a rule for all hosts need not look at all of them.
+    by_mode: Vec<(Option<Mode>, Vec<&'m Host<'a>>)>,
 }
 
 impl<'m, 'a> Servers<'m, 'a> {
@@ -116,19 +117,31 @@ impl<'m, 'a> Servers<'m, 'a> {
     pub fn new(mesh: &'m Mesh<'a>) -> Self {
         let gateway_pods =
             mesh.gateways.iter().flat_map(|gateway| gateway.workloads.iter().copied()).collect();
-        let mut servers = Self { mesh, gateway_pods, hosts: Vec::new(), by_namespace: FxHashMap::default() };
+        let mut servers = Self {
+            mesh,
+            gateway_pods,
+            hosts: Vec::new(),
+            by_namespace: FxHashMap::default(),
+            by_mode: Vec::new(),
+        };
         for host in mesh.registry.iter().filter(|host| host.selects_pods() && !host.is_external()) {
-            let mut examples: Vec<(&Port<'a>, &Workload<'a>, Accepts<'a>)> = Vec::new();
+            let mut modes: Vec<Option<Mode>> = Vec::new();
             for port in &host.ports {
-                for (workload, accepts) in servers.pods(host, port) {
-                    if !examples.iter().any(|(.., other)| other.mode() == accepts.mode()) {
-                        examples.push((port, workload, accepts));
-                    }
-                }
+                modes.extend(servers.pods(host, port).map(|(_, accepts)| accepts.mode()));
             }
-            if !examples.is_empty() {
-                servers.by_namespace.entry(host.namespace()).or_default().push(servers.hosts.len());
-                servers.hosts.push(Judged { host, examples });
+            if modes.is_empty() {
+                continue;
+            }
+            servers.hosts.push(host);
+            servers.by_namespace.entry(host.namespace()).or_default().push(host);
+            for (index, mode) in modes.iter().enumerate() {
+                if modes.iter().take(index).any(|earlier| earlier == mode) {
+                    continue;
+                }
+                match servers.by_mode.iter_mut().find(|(other, _)| other == mode) {
+                    Some((_, hosts)) => hosts.push(host),
+                    None => servers.by_mode.push((*mode, vec![host])),
+                }
             }
         }
         servers
@@ -136,7 +149,7 @@ impl<'m, 'a> Servers<'m, 'a> {
 
     /// The hosts.
     pub fn hosts(&self) -> impl Iterator<Item = &'m Host<'a>> {
-        self.hosts.iter().map(|judged| judged.host)
+        self.hosts.iter().copied()
     }
 
     /// Whether any pod of a namespace, or of the mesh, can be judged.
@@ -164,18 +177,25 @@ impl<'m, 'a> Servers<'m, 'a> {
             .filter_map(|workload| Some((workload, self.mesh.accepts(workload, port)?)))
     }
 
-    /// The meetings of a rule's TLS settings that a caller wants to know. Of a wildcard rule those of the
-    /// first host that has one: the others would repeat it, and a mesh has many hosts.
+    /// The meetings of a rule's TLS settings that a caller wants to know. `matters` says for which pairs of
+    /// sent and accepted that can be at all. Of a wildcard rule those of the first host that has one: the
+    /// others would repeat it, and a mesh has many hosts.
     #[must_use]
     pub fn meetings(
         &self,
         rule: &'m Rule<'a>,
+        matters: impl Fn(Sent, Option<Mode>) -> bool,
         wanted: impl Fn(&Meeting<'m, 'a>) -> bool,
     ) -> Vec<Meeting<'m, 'a>> {
         let mut found = Vec::new();
-        if !sets_tls(rule) {
+        let sent: Vec<Sent> = settings(rule).filter_map(|setting| Sent::by(&setting)).collect();
+        if sent.is_empty() {
             return found;
         }
+        let wanted = |meeting: &Meeting<'m, 'a>| {
+            Sent::by(&meeting.setting).is_some_and(|sent| matters(sent, meeting.accepts.mode()))
+                && wanted(meeting)
+        };
         let Some(client) = self.mesh.client_of(rule) else { return found };
         if !is_wildcard(&rule.host) {
             for host in self.mesh.registry.named(&rule.host).filter(|h| h.selects_pods() && !h.is_external())
@@ -186,21 +206,16 @@ impl<'m, 'a> Servers<'m, 'a> {
         }
         let suffix = format!(".svc.{}", self.mesh.config.domain);
         let namespace = rule.host.strip_prefix("*.").and_then(|rest| rest.strip_suffix(&suffix));
-        let mut indexes = match namespace.filter(|namespace| !namespace.contains('.')) {
-            Some(namespace) => self.by_namespace.get(namespace).map_or(&[][..], Vec::as_slice).to_vec(),
-            None => (0..self.hosts.len()).collect(),
-        }
-        .into_iter();
-        while let Some(judged) = indexes.next().and_then(|index| self.hosts.get(index)) {
-            // Only a host that the setting can disagree with is worth the lookup of what wins.
-            let may_matter = judged.examples.iter().any(|(port, workload, accepts)| {
-                settings(rule).any(|setting| {
-                    wanted(&Meeting { setting, port, workload, accepts: *accepts, route: None })
-                })
-            });
-            if may_matter && matches(&rule.host, &judged.host.name) {
-                self.meetings_with(rule, client, judged.host, &wanted, &mut found);
-            }
+        let own = namespace
+            .filter(|namespace| !namespace.contains('.'))
+            .map(|namespace| self.by_namespace.get(namespace).map_or(&[][..], Vec::as_slice));
+        let all = self
+            .by_mode
+            .iter()
+            .filter(|(mode, _)| own.is_none() && sent.iter().any(|sent| matters(*sent, *mode)))
+            .flat_map(|(_, hosts)| hosts);
+        for host in own.into_iter().flatten().chain(all).filter(|host| matches(&rule.host, &host.name)) {
+            self.meetings_with(rule, client, host, &wanted, &mut found);
             if !found.is_empty() {
                 break;
             }
@@ -296,10 +311,6 @@ fn settings<'a>(rule: &Rule<'a>) -> impl Iterator<Item = ClientTlsSetting<'a>> +
             policy.tls.iter().chain(ports).map(move |tls| ClientTlsSetting { resource, tls })
         },
     )
-}
-
-fn sets_tls(rule: &Rule<'_>) -> bool {
-    settings(rule).next().is_some()
 }
 
 impl<'a> Mesh<'a> {

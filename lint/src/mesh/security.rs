@@ -89,9 +89,24 @@ impl<'a> Policy<'a> {
         Some((Mode::parse(mode)?, mode.span))
     }
 
-    fn decide(&self) -> Option<Decision<'a>> {
+    /// Its own mode; `None` when it inherits.
+    #[must_use]
+    pub fn decision(&self) -> Option<Decision<'a>> {
         let (mode, span) = self.mode()?;
         Some(Decision { mode, by: Some((self.resource, span)), scope: self.scope })
+    }
+
+    /// Its modes of single ports, as far as they do not inherit.
+    pub fn port_decisions(&self) -> impl Iterator<Item = (&'a str, Decision<'a>)> {
+        self.spec.port_level_mtls.iter().filter_map(|(port, mtls)| {
+            let mode = mtls.mode.as_ref()?;
+            let decision = Decision {
+                mode: Mode::parse(mode)?,
+                by: Some((self.resource, mode.span)),
+                scope: Scope::Port,
+            };
+            Some((port.as_str(), decision))
+        })
     }
 }
 
@@ -137,8 +152,8 @@ impl<'a> PeerAuthentications<'a> {
         let own = (namespace != self.root)
             .then(|| self.in_namespace(namespace).find(|p| p.scope == Scope::Namespace))
             .flatten();
-        own.and_then(Policy::decide)
-            .or_else(|| self.in_namespace(&self.root).find(|p| p.scope == Scope::Mesh)?.decide())
+        own.and_then(Policy::decision)
+            .or_else(|| self.in_namespace(&self.root).find(|p| p.scope == Scope::Mesh)?.decision())
             .unwrap_or(Decision { mode: Mode::Permissive, by: None, scope: Scope::Mesh })
     }
 
@@ -154,7 +169,7 @@ impl<'a> PeerAuthentications<'a> {
             .in_namespace(namespace)
             .find(|policy| policy.selector().is_some_and(|selector| selector.selects(labels)));
         let Some(own) = own else { return inherited };
-        let workload = own.decide().unwrap_or(inherited);
+        let workload = own.decision().unwrap_or(inherited);
         let port_mode = port.and_then(|port| own.spec.port_level_mtls.find(&port.to_string()));
         let Some(mode) = port_mode.and_then(|mtls| mtls.mode.as_ref()) else { return workload };
         match Mode::parse(mode) {

@@ -1,1 +1,294 @@
+//! The lookup of DestinationRules and PeerAuthentications: one test for each way in which Istio surprises.
 
+use super::config::MeshConfig;
+use super::destinations::Client;
+use super::mtls::Assumed;
+use super::security::{Mode, Scope};
+use super::{Assume, Mesh};
+use crate::Files;
+use crate::resource::field::Map;
+use crate::resource::lower;
+use crate::yaml::{Limits, parse};
+
+#[track_caller]
+fn mesh(text: &str, judge: impl FnOnce(&Mesh<'_>)) {
+    let mut files = Files::new();
+    let id = files.add("test.yaml", text);
+    let (documents, problems) = parse(id, files.get(id).unwrap(), Limits::default());
+    assert!(problems.is_empty(), "{problems:?}");
+    let resources = lower(&documents, |_| "default");
+    let config = MeshConfig::default();
+    judge(&Mesh::new(resources.iter().collect(), &config, Assume::Auto, []));
+}
+
+fn rule(name: &str, namespace: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {name}, namespace: \
+         {namespace}}}\nspec: {{{spec}}}\n---\n"
+    )
+}
+
+fn policy(name: &str, namespace: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: {name}, namespace: \
+         {namespace}}}\nspec: {{{spec}}}\n---\n"
+    )
+}
+
+fn workload(name: &str, labels: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop, labels: {{{labels}}}}}\nspec: \
+         {{containers: [{{name: c, ports: [{{containerPort: 8080}}]}}]}}\n---\n"
+    )
+}
+
+const HOST: &str = "reviews.shop.svc.cluster.local";
+const NAMESPACE: &str =
+    "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: enabled}}\n---\n";
+const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: reviews, namespace: shop}\nspec: {selector: {app: \
+                       reviews}, ports: [{name: http, port: 80, targetPort: 8080}]}\n---\n";
+
+fn of(namespace: &str) -> Client<'_> {
+    Client { namespace: Some(namespace), labels: None }
+}
+
+/// The names of the rules that win for a client.
+fn winners(mesh: &Mesh<'_>, client: Client<'_>) -> Vec<String> {
+    let effective = mesh.destination(client, HOST).unwrap_or_default();
+    effective.rules().iter().map(|rule| rule.resource.name.value.clone()).collect()
+}
+
+fn tls(mesh: &Mesh<'_>, port: u32, subset: Option<&str>) -> Option<String> {
+    let effective = mesh.destination(of("shop"), HOST)?;
+    effective.client_tls(port, subset).map(|setting| setting.mode().to_owned())
+}
+
+/// Trap 5.
+#[test]
+fn the_first_namespace_with_a_matching_rule_wins_and_nothing_falls_through() {
+    let text = [
+        SERVICE.to_owned(),
+        rule("client", "web", "host: '*.local'"),
+        rule("server", "shop", &format!("host: {HOST}")),
+        rule("private", "shop", &format!("host: {HOST}, exportTo: ['.']")),
+        rule("root", "istio-system", "host: '*.local'"),
+    ];
+    mesh(&text.concat(), |mesh| {
+        assert_eq!(winners(mesh, of("web")), ["client"]);
+        assert_eq!(winners(mesh, of("other")), ["server"]);
+        // A client of the root namespace has only private rules of its own.
+        assert_eq!(winners(mesh, of("istio-system")), ["server"]);
+    });
+    let [service, _, _, private, root] = text;
+    mesh(&[service, private, root].concat(), |mesh| {
+        assert_eq!(winners(mesh, of("shop")), ["private"]);
+        assert_eq!(winners(mesh, of("other")), ["root"]);
+    });
+}
+
+/// Trap 6.
+#[test]
+fn rules_of_one_host_and_namespace_are_merged_and_wildcards_are_not_inherited() {
+    let text = [
+        SERVICE.to_owned(),
+        rule("wide", "shop", "host: '*.shop.svc.cluster.local', trafficPolicy: {tls: {mode: DISABLE}}"),
+        rule("one", "shop", "host: reviews, subsets: [{name: v1, labels: {version: '1'}}]"),
+        rule(
+            "two",
+            "shop",
+            &format!(
+                "host: {HOST}, trafficPolicy: {{tls: {{mode: SIMPLE}}}}, subsets: [{{name: v1, labels: {{version: \
+                 '9'}}}}, {{name: v2, labels: {{version: '2'}}}}]"
+            ),
+        ),
+        rule("three", "shop", "host: reviews, trafficPolicy: {tls: {mode: MUTUAL}}"),
+    ];
+    mesh(&text.concat(), |mesh| {
+        assert_eq!(winners(mesh, of("shop")), ["one", "two", "three"]);
+        assert_eq!(tls(mesh, 80, None).as_deref(), Some("SIMPLE"));
+        let effective = mesh.destination(of("shop"), HOST).unwrap();
+        assert_eq!(effective.subset("v1").unwrap().1.labels.text("version"), Some("1"));
+        assert!(effective.subset("v2").is_some());
+    });
+    let [service, wide, one, ..] = text;
+    mesh(&[service, wide, one].concat(), |mesh| assert_eq!(tls(mesh, 80, None), None));
+}
+
+/// Trap 7.
+#[test]
+fn a_rule_with_a_workload_selector_is_private_and_replaces_the_generic_one_for_its_pods() {
+    let text = [
+        SERVICE.to_owned(),
+        workload("web", "app: web"),
+        rule("generic", "shop", &format!("host: {HOST}")),
+        rule("selected", "shop", &format!("host: {HOST}, workloadSelector: {{matchLabels: {{app: web}}}}")),
+    ];
+    mesh(&text.concat(), |mesh| {
+        let (_, web) = mesh.workloads.iter().next().unwrap();
+        let client = Client { namespace: Some("shop"), labels: Some(web.labels) };
+        assert_eq!(winners(mesh, client), ["selected"]);
+        assert_eq!(winners(mesh, of("shop")), ["generic"]);
+        assert_eq!(winners(mesh, of("other")), ["generic"]);
+        let stranger = Client { namespace: Some("other"), labels: Some(web.labels) };
+        assert_eq!(winners(mesh, stranger), ["generic"]);
+    });
+}
+
+/// Trap 8.
+#[test]
+fn which_of_two_policies_is_older_is_not_in_the_text() {
+    let strict = "mtls: {mode: STRICT}";
+    let selected = "selector: {matchLabels: {app: reviews}}, mtls: {mode: DISABLE}";
+    let by_version = "selector: {matchLabels: {version: '1'}}, mtls: {mode: STRICT}";
+    let pod = workload("reviews", "app: reviews, version: '1'");
+    let judge = |policies: &[String], expected: bool| {
+        mesh(&[pod.clone(), policies.concat()].concat(), |mesh| {
+            let (_, pod) = mesh.workloads.iter().next().unwrap();
+            assert_eq!(mesh.peer_authentications.is_order_dependent("shop", pod.labels), expected);
+        });
+    };
+    judge(&[policy("a", "shop", strict), policy("b", "shop", selected)], false);
+    judge(&[policy("a", "shop", strict), policy("b", "shop", strict)], true);
+    judge(&[policy("a", "shop", by_version), policy("b", "shop", selected)], true);
+    judge(&[policy("a", "istio-system", strict), policy("b", "istio-system", strict)], true);
+    judge(&[policy("a", "istio-system", selected), policy("b", "istio-system", by_version)], false);
+}
+
+/// Trap 9.
+#[test]
+fn port_level_settings_replace_the_destinations_and_a_subset_merges_over_both() {
+    let spec = format!(
+        "host: {HOST}, trafficPolicy: {{tls: {{mode: SIMPLE}}, portLevelSettings: [{{port: {{number: 81}}, tls: {{mode: \
+         DISABLE}}}}, {{port: {{number: 82}}, loadBalancer: {{simple: RANDOM}}}}]}}, subsets: [{{name: plain, labels: \
+         {{}}}}, {{name: own, labels: {{}}, trafficPolicy: {{tls: {{mode: MUTUAL}}}}}}, {{name: ports, labels: {{}}, \
+         trafficPolicy: {{portLevelSettings: [{{port: {{number: 80}}, connectionPool: {{}}}}]}}}}]"
+    );
+    mesh(&[SERVICE, &rule("reviews", "shop", &spec)].concat(), |mesh| {
+        let tls = |port, subset| tls(mesh, port, subset);
+        assert_eq!(tls(80, None).as_deref(), Some("SIMPLE"));
+        assert_eq!(tls(81, None).as_deref(), Some("DISABLE"));
+        assert_eq!(tls(82, None), None, "what the port's block leaves out falls back to the default");
+        assert_eq!(tls(81, Some("plain")).as_deref(), Some("DISABLE"));
+        assert_eq!(tls(81, Some("own")).as_deref(), Some("MUTUAL"));
+        assert_eq!(tls(80, Some("ports")), None, "a subset's port block replaces even the destination's tls");
+        assert_eq!(tls(81, Some("ports")).as_deref(), Some("DISABLE"));
+    });
+}
+
+/// Trap 10.
+#[test]
+fn a_subsets_policy_applies_only_through_the_subset() {
+    let spec = format!(
+        "host: {HOST}, subsets: [{{name: v1, labels: {{version: '1'}}, trafficPolicy: {{tls: {{mode: DISABLE}}}}}}]"
+    );
+    mesh(&[SERVICE, &rule("reviews", "shop", &spec)].concat(), |mesh| {
+        assert_eq!(tls(mesh, 80, None), None);
+        assert_eq!(tls(mesh, 80, Some("v1")).as_deref(), Some("DISABLE"));
+    });
+}
+
+/// The mode of port 8080 of the pods with a label.
+fn mode(mesh: &Mesh<'_>, name: &str, port: u32) -> (Mode, Scope) {
+    let (_, pod) = mesh.workloads.iter().find(|(_, pod)| pod.resource.name.value == name).unwrap();
+    let labels: &Map<String> = pod.labels;
+    let decision = mesh.peer_authentications.of_workload("shop", labels, Some(port));
+    (decision.mode, decision.scope)
+}
+
+/// Trap 35.
+#[test]
+fn a_workloads_policy_beats_the_namespaces_beats_the_meshs_and_unset_inherits() {
+    let pods = [workload("reviews", "app: reviews"), workload("other", "app: other")].concat();
+    mesh(&pods, |mesh| assert_eq!(mode(mesh, "reviews", 8080), (Mode::Permissive, Scope::Mesh)));
+    let root = policy("default", "istio-system", "mtls: {mode: STRICT}");
+    let ignored =
+        policy("x", "istio-system", "selector: {matchLabels: {app: reviews}}, mtls: {mode: DISABLE}");
+    mesh(&[pods.as_str(), &root, &ignored].concat(), |mesh| {
+        assert_eq!(mode(mesh, "reviews", 8080), (Mode::Strict, Scope::Mesh));
+    });
+    let unset = policy("default", "shop", "mtls: {mode: UNSET}");
+    mesh(&[pods.as_str(), &root, &unset].concat(), |mesh| {
+        assert_eq!(mode(mesh, "reviews", 8080), (Mode::Strict, Scope::Mesh));
+    });
+    let namespace = policy("default", "shop", "mtls: {mode: PERMISSIVE}");
+    let own = policy("own", "shop", "selector: {matchLabels: {app: reviews}}, mtls: {mode: DISABLE}");
+    mesh(&[pods.as_str(), &root, &namespace, &own].concat(), |mesh| {
+        assert_eq!(mode(mesh, "reviews", 8080), (Mode::Disable, Scope::Workload));
+        assert_eq!(mode(mesh, "other", 8080), (Mode::Permissive, Scope::Namespace));
+    });
+}
+
+/// Trap 36.
+#[test]
+fn a_port_of_a_policy_is_the_containers_and_needs_a_selector() {
+    let pods = workload("reviews", "app: reviews");
+    let ports = "mtls: {mode: STRICT}, portLevelMtls: {8080: {mode: DISABLE}, 80: {mode: PERMISSIVE}, 9: {mode: UNSET}}";
+    let selected = policy("own", "shop", &format!("selector: {{matchLabels: {{app: reviews}}}}, {ports}"));
+    mesh(&[NAMESPACE, SERVICE, &pods, &selected].concat(), |mesh| {
+        assert_eq!(mode(mesh, "reviews", 8080), (Mode::Disable, Scope::Port));
+        assert_eq!(mode(mesh, "reviews", 9), (Mode::Strict, Scope::Workload));
+        let host = mesh.registry.find(HOST, None).unwrap();
+        let (_, pod) = mesh.workloads.iter().next().unwrap();
+        let accepts = mesh.accepts(pod, &host.ports[0]).unwrap();
+        assert_eq!(accepts.mode(), Some(Mode::Disable), "the Service's port 80 leads to 8080");
+    });
+    let whole = policy("own", "shop", ports);
+    mesh(&[pods.as_str(), &whole].concat(), |mesh| {
+        assert_eq!(mode(mesh, "reviews", 8080), (Mode::Strict, Scope::Namespace));
+    });
+}
+
+/// Trap 37.
+#[test]
+fn clients_go_by_the_namespaces_mode_and_know_nothing_of_a_workloads() {
+    let own = policy("own", "shop", "selector: {matchLabels: {app: reviews}}, mtls: {mode: STRICT}");
+    let namespace = policy("default", "shop", "mtls: {mode: DISABLE}");
+    mesh(&[NAMESPACE, SERVICE, &workload("reviews", "app: reviews"), &own, &namespace].concat(), |mesh| {
+        let host = mesh.registry.find(HOST, None).unwrap();
+        let Assumed::Policy(decision) = mesh.assumed_mode(host) else { panic!("a policy decides") };
+        assert_eq!((decision.mode, decision.scope), (Mode::Disable, Scope::Namespace));
+        assert_eq!(mode(mesh, "reviews", 8080), (Mode::Strict, Scope::Workload));
+    });
+}
+
+/// Trap 38.
+#[test]
+fn a_headless_service_is_called_in_plaintext_when_one_pod_has_no_sidecar() {
+    let headless = SERVICE.replace("spec: {", "spec: {clusterIP: None, ");
+    let bare = workload("bare", "app: reviews, sidecar.istio.io/inject: 'false'");
+    let injected = workload("reviews", "app: reviews");
+    let assumed = |parts: &[&str]| {
+        let mut plaintext = false;
+        mesh(&[NAMESPACE, &parts.concat()].concat(), |mesh| {
+            let host = mesh.registry.find(HOST, None).unwrap();
+            plaintext = matches!(mesh.assumed_mode(host), Assumed::WithoutSidecar(_));
+        });
+        plaintext
+    };
+    assert!(assumed(&[&headless, &injected, &bare]));
+    assert!(!assumed(&[&headless, &injected]));
+    assert!(!assumed(&[SERVICE, &injected, &bare]));
+}
+
+#[test]
+fn an_annotation_keeps_a_port_away_from_the_sidecar() {
+    let annotated = |annotation: &str| {
+        format!(
+            "{NAMESPACE}apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: shop, annotations: \
+             {{traffic.sidecar.istio.io/{annotation}}}}}\n"
+        )
+    };
+    let bypasses = |annotation: &str, port: u32| {
+        let mut bypasses = false;
+        mesh(&annotated(annotation), |mesh| {
+            let (_, pod) = mesh.workloads.iter().next().unwrap();
+            bypasses = pod.proxy_on(port) == super::workloads::Proxy::None;
+        });
+        bypasses
+    };
+    assert!(bypasses("excludeInboundPorts: '80, 8080'", 8080));
+    assert!(!bypasses("excludeInboundPorts: '80, 8080'", 81));
+    assert!(bypasses("includeInboundPorts: '80'", 81));
+    assert!(!bypasses("includeInboundPorts: '80'", 80));
+    assert!(!bypasses("includeInboundPorts: '*'", 80));
+}

@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::mesh::Mesh;
 use crate::mesh::destinations::{Client, ClientTlsSetting, Rule};
 use crate::mesh::host::{is_subset_of, is_wildcard};
-use crate::mesh::mtls::{Accepts, Assumed, Meeting, Sent, Servers};
+use crate::mesh::mtls::{Accepts, Assumed, Meeting, Sent, Servers, can_answer};
 use crate::mesh::security::{Mode, Scope};
 use crate::mesh::workloads::{Proxy, Workload};
 use crate::rule::{Check, Context, declare_rule};
@@ -115,7 +115,7 @@ fn check(ctx: &mut Context<'_>) {
     let servers = Servers::new(mesh);
     for rule in mesh.destination_rules.iter() {
         let mut meetings: FxHashMap<Span, Vec<Meeting<'_, '_>>> = FxHashMap::default();
-        for meeting in servers.meetings(rule, conflicts) {
+        for meeting in servers.meetings(rule, conflict, |_| true) {
             meetings.entry(meeting.setting.span()).or_default().push(meeting);
         }
         for (span, meetings) in &meetings {
@@ -138,8 +138,8 @@ fn check(ctx: &mut Context<'_>) {
 }
 
 /// Whether the two ends of a call cannot talk.
-pub(super) fn conflicts(meeting: &Meeting<'_, '_>) -> bool {
-    Sent::by(&meeting.setting).is_some_and(|sent| !meeting.accepts.can_answer(sent))
+pub(super) fn conflict(sent: Sent, mode: Option<Mode>) -> bool {
+    !can_answer(mode, sent)
 }
 
 fn port_of(meeting: &Meeting<'_, '_>) -> String {

@@ -57,11 +57,14 @@ declare_rule! {
     check: Check::State(check),
 }
 
+/// A namespace and a selector's labels in a fixed order.
+type Pairs<'a> = (&'a str, Vec<(&'a str, &'a str)>);
+
 fn check(ctx: &mut Context<'_>) {
     let mesh = ctx.mesh;
     let mut whole: FxHashMap<&str, &Policy<'_>> = FxHashMap::default();
     let mut by_pods: FxHashMap<WorkloadId, &Policy<'_>> = FxHashMap::default();
-    let mut by_selector: FxHashMap<(&str, Vec<(&str, &str)>), &Policy<'_>> = FxHashMap::default();
+    let mut by_selector: FxHashMap<Pairs<'_>, &Policy<'_>> = FxHashMap::default();
     for policy in mesh.peer_authentications.iter() {
         let namespace = policy.resource.namespace();
         let Some(selector) = policy.selector() else {
