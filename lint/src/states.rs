@@ -43,13 +43,16 @@ impl<'a> Cluster<'a> {
     }
 
     fn delete(&mut self, resource: &Resource) {
+        if let Some(slot) = self.by_key.get(&resource.key()).and_then(|slot| self.slots.get_mut(*slot)) {
+            *slot = None;
+        }
+        // What is in a namespace goes with it.
         let is_namespace = resource.key().1 == "Namespace" && resource.group().is_empty();
-        for slot in &mut self.slots {
-            let gone = slot.is_some_and(|held| {
-                held.key() == resource.key() || (is_namespace && held.namespace() == resource.name.as_str())
-            });
-            if gone {
-                *slot = None;
+        if is_namespace && !resource.name.is_empty() {
+            for slot in &mut self.slots {
+                if slot.is_some_and(|held| held.namespace() == resource.name.as_str()) {
+                    *slot = None;
+                }
             }
         }
     }
@@ -118,3 +121,6 @@ pub(crate) fn states<'a>(files: &Files, resources: &'a [Resource], settings: &Se
     }
     states
 }
+
+#[cfg(test)]
+mod tests;
