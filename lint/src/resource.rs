@@ -262,3 +262,6 @@ impl<T: Default> UnwrapOrDefaultValue<T> for Option<Spanned<T>> {
         self.map(|spanned| spanned.value).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

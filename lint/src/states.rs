@@ -49,7 +49,7 @@ impl<'a> Cluster<'a> {
     fn add(&mut self, resource: &'a Resource) -> Option<&'a Resource> {
         let named = !resource.name.is_empty();
         let earlier = self.by_key.get(&resource.key()).and_then(|slot| *self.slots.get(*slot)?);
-        if named && earlier.is_none() {
+        if named {
             self.by_key.insert(resource.key(), self.slots.len());
         }
         self.slots.push(Some(resource));
@@ -57,13 +57,16 @@ impl<'a> Cluster<'a> {
     }
 
     fn delete(&mut self, resource: &Resource) {
+        if let Some(slot) = self.by_key.get(&resource.key()).and_then(|slot| self.slots.get_mut(*slot)) {
+            *slot = None;
+        }
+        // What is in a namespace goes with it.
         let is_namespace = resource.key().1 == "Namespace" && resource.group().is_empty();
-        for slot in &mut self.slots {
-            let gone = slot.is_some_and(|held| {
-                held.key() == resource.key() || (is_namespace && held.namespace() == resource.name.as_str())
-            });
-            if gone {
-                *slot = None;
+        if is_namespace && !resource.name.is_empty() {
+            for slot in &mut self.slots {
+                if slot.is_some_and(|held| held.namespace() == resource.name.as_str()) {
+                    *slot = None;
+                }
             }
         }
     }
@@ -146,3 +149,6 @@ pub(crate) fn states<'a>(files: &Files, resources: &'a [Resource], settings: &Se
     }
     states
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,8 +181,10 @@ impl<'a> Suppressions<'a> {
 /// What a comment of a document covers. `next` is the document after it in the same file.
 fn scope(document: &Document, next: Option<&Document>, comment: Span, index: &LineIndex) -> Scope {
     let Some(root) = document.root() else {
-        // Only comments before the first `---`: they stand above the next document.
-        let whole = next.map_or(document.span(), Document::span);
+        // Only comments before the first `---` stand above the next document; a broken one has its own.
+        let text = document.source().get(document.span().range()).unwrap_or("");
+        let is_header = text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'));
+        let whole = next.filter(|_| is_header).map_or(document.span(), Document::span);
         return Scope::Range(whole.start, whole.end);
     };
     if comment.start < root.span().start {
@@ -204,3 +206,6 @@ fn scope(document: &Document, next: Option<&Document>, comment: Span, index: &Li
     });
     Scope::Line(below.unwrap_or(line))
 }
+
+#[cfg(test)]
+mod tests;

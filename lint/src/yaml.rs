@@ -7,6 +7,9 @@ mod edit;
 mod node;
 mod parse;
 mod scalar;
+mod strict;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -58,6 +61,11 @@ struct Node {
     kind: Kind,
     /// The tag's suffix when it is one of YAML's own (`str`, `int` …), otherwise the tag as written.
     tag: Option<Box<str>>,
+}
+
+/// Whether a key merges the mapping of its value into its own.
+fn is_merge(text: &str, style: Style, tag: Option<&str>) -> bool {
+    style == Style::Plain && text == "<<" && tag.is_none_or(|tag| tag.ends_with("merge"))
 }
 
 /// One YAML document of a file.

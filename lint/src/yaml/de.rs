@@ -104,6 +104,10 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        // A null item of a list is no text.
+        if !self.key && self.node.is_null() {
+            return visitor.visit_unit();
+        }
         match self.text() {
             Some(std::borrow::Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
             Some(std::borrow::Cow::Owned(text)) => visitor.visit_string(text),

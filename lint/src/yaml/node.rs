@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::parse::key_text;
 use super::scalar::{Scalar, resolve};
-use super::{Document, Kind, NodeId, Style, Text};
+use super::{Document, Kind, NodeId, Style, Text, is_merge};
 use crate::span::Span;
 
 /// A node of a document. Methods that look inside follow aliases; [`NodeRef::span`] does not.
@@ -159,7 +159,8 @@ impl<'a> NodeRef<'a> {
         items.iter().map(move |id| self.at(*id))
     }
 
-    /// The entries of a mapping as JSON sees them: merge keys applied, the last of duplicates kept.
+    /// The entries of a mapping as JSON sees them: merge keys applied, the last of duplicates kept. As
+    /// Kubernetes' parser goes by the order of the text, a merge overrides the keys above it.
     #[must_use]
     pub fn entries(self) -> Vec<(NodeRef<'a>, NodeRef<'a>)> {
         let mut out = Entries::default();
@@ -169,23 +170,19 @@ impl<'a> NodeRef<'a> {
 
     fn collect_entries(self, out: &mut Entries<'a>, depth: u8) {
         let Some(Kind::Mapping { entries, has_merge, .. }) = self.target().map(|n| &n.kind) else { return };
-        let inherited = out.list.len();
-        for (key, value) in entries {
-            let (key, value) = (self.at(*key), self.at(*value));
-            if !(*has_merge && key.is_merge_key()) {
-                out.add(key, value, inherited);
-            }
-        }
-        // A merged mapping may merge others; expanded sizes are bounded, chains of merges are not deep.
-        if !has_merge || depth > 64 {
-            return;
-        }
         for (key, value) in entries.iter().map(|(k, v)| (self.at(*k), self.at(*v))) {
-            if !key.is_merge_key() {
+            if !(*has_merge && key.is_merge_key()) {
+                out.add(key, value);
+                continue;
+            }
+            // Expanded sizes are bounded; chains of merges are not deep.
+            if depth > 64 {
                 continue;
             }
             if value.is_sequence() {
-                value.items().for_each(|item| item.collect_entries(out, depth + 1));
+                // The first of several mappings wins.
+                let items: Vec<_> = value.items().collect();
+                items.into_iter().rev().for_each(|item| item.collect_entries(out, depth + 1));
             } else {
                 value.collect_entries(out, depth + 1);
             }
@@ -193,7 +190,8 @@ impl<'a> NodeRef<'a> {
     }
 
     fn is_merge_key(self) -> bool {
-        self.style() == Some(Style::Plain) && self.text() == Some("<<")
+        let (text, style) = (self.text(), self.style());
+        text.zip(style).is_some_and(|(text, style)| is_merge(text, style, self.tag()))
     }
 
     /// The name of a key node as JSON sees it: `on:` is `true`.
@@ -211,12 +209,10 @@ impl<'a> NodeRef<'a> {
         let Some(Kind::Mapping { entries, has_merge, .. }) = self.target().map(|n| &n.kind) else {
             return None;
         };
-        let own =
-            entries.iter().rev().map(|(k, v)| (self.at(*k), self.at(*v))).find(|(k, _)| k.key() == name);
-        if own.is_some() || !has_merge {
-            return own;
+        if *has_merge {
+            return self.entries().into_iter().find(|(k, _)| k.key() == name);
         }
-        self.entries().into_iter().find(|(k, _)| k.key() == name)
+        entries.iter().rev().map(|(k, v)| (self.at(*k), self.at(*v))).find(|(k, _)| k.key() == name)
     }
 
     /// The value of one entry of a mapping; `None` also when it is null, as Kubernetes drops it.
@@ -273,8 +269,8 @@ struct Entries<'a> {
 impl<'a> Entries<'a> {
     const SCANNED: usize = 16;
 
-    /// Adds an entry. One already present before `inherited` wins, one after it is replaced.
-    fn add(&mut self, key: NodeRef<'a>, value: NodeRef<'a>, inherited: usize) {
+    /// Adds an entry, or replaces the one of its name.
+    fn add(&mut self, key: NodeRef<'a>, value: NodeRef<'a>) {
         let name = key.key();
         let present = if self.list.len() <= Self::SCANNED {
             self.list.iter().position(|(k, _)| k.key() == name)
@@ -285,7 +281,6 @@ impl<'a> Entries<'a> {
             self.index.get(&name).copied()
         };
         match present {
-            Some(i) if i < inherited => {}
             Some(i) => {
                 if let Some(entry) = self.list.get_mut(i) {
                     *entry = (key, value);

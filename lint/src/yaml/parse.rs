@@ -8,7 +8,8 @@ use rustc_hash::FxHashMap;
 
 use super::chunks::{Chunk, split};
 use super::scalar::{Scalar, resolve};
-use super::{Document, Kind, Node, NodeId, Problem, ProblemKind, Style, Text};
+use super::strict;
+use super::{Document, Kind, Node, NodeId, Problem, ProblemKind, Style, Text, is_merge};
 use crate::files::File;
 use crate::span::{FileId, Span};
 
@@ -107,6 +108,12 @@ impl<'s> Builder<'s> {
         let done = self.read(problems);
         if done.is_err() || problems.iter().skip(first_problem).any(|p| p.kind == ProblemKind::Limits) {
             self.root = None;
+        } else {
+            let bytes = (self.chunk.start, self.chunk.end);
+            for found in strict::check(self.source, bytes, &self.nodes) {
+                let help = found.help.map(str::to_owned);
+                problems.push(self.problem(found.start, found.end, found.message, help));
+            }
         }
         self.comments.sort_by_key(|c| c.start);
         Document {
@@ -189,6 +196,12 @@ impl<'s> Builder<'s> {
             ScalarStyle::DoubleQuoted => (Style::DoubleQuoted, 1),
             ScalarStyle::Literal | ScalarStyle::Folded => (Style::Block, 0),
         };
+        // The crate ends a block with a line break even where the text has none.
+        let is_cut = style == Style::Block
+            && end == self.chunk.end
+            && !self.text.ends_with(['\n', '\r'])
+            && value.ends_with('\n');
+        let value = if is_cut { value.strip_suffix('\n').unwrap_or(value) } else { value };
         let (inner_start, inner_end) = (start + quotes, end.saturating_sub(quotes));
         let same = self.source.get(inner_start as usize..inner_end as usize) == Some(value);
         let text = if same { Text::Source(inner_start, inner_end) } else { Text::Owned(value.into()) };
@@ -233,8 +246,23 @@ impl<'s> Builder<'s> {
     }
 
     fn begin(&mut self, start: u32, mapping: bool, flow: bool, tag: Option<&Tag>, anchor: usize) {
+        let start = if mapping || flow { start } else { self.first_dash(start) };
         let id = self.push(start, start, null(), tag, anchor, 0);
         self.open.push(Open { id, children: Vec::new(), mapping, flow, size: 1 });
+    }
+
+    /// A block sequence starts at its first `-`; the event may stand after it.
+    fn first_dash(&self, start: u32) -> u32 {
+        let before = self.source.get(self.chunk.start as usize..start as usize).unwrap_or("");
+        let here = self.source.get(start as usize..).unwrap_or("");
+        let is_dash = here.starts_with('-')
+            && here.get(1..).is_none_or(|rest| rest.starts_with([' ', '\t', '\n', '\r']));
+        match before.trim_end().strip_suffix('-') {
+            Some(head) if !is_dash => {
+                self.chunk.start.saturating_add(u32::try_from(head.len()).unwrap_or(u32::MAX))
+            }
+            _ => start,
+        }
     }
 
     fn finish(&mut self, event_end: u32, problems: &mut Vec<Problem>) {
@@ -244,7 +272,7 @@ impl<'s> Builder<'s> {
         let end = if open.flow { event_end } else { last_end.unwrap_or(event_end) };
         let kind = if !open.mapping {
             Kind::Sequence { items: open.children, flow: open.flow }
-        } else if let Some(text) = self.unquoted_ipv6(&open) {
+        } else if let Some(text) = self.unquoted_colon(&open) {
             Kind::Scalar { text, style: Style::Plain }
         } else {
             let entries: Vec<_> = open
@@ -277,18 +305,19 @@ impl<'s> Builder<'s> {
         self.attach(open.id, open.size);
     }
 
-    /// `[2001:db8::]` is one string for Kubernetes' parser and `{"2001:db8:": null}` for the event parser.
-    fn unquoted_ipv6(&self, open: &Open) -> Option<Text> {
+    /// `[2001:db8::]` is one string for Kubernetes' parser, for which `:` ends a key only before white space, and
+    /// `{"2001:db8:": null}` for the event parser.
+    fn unquoted_colon(&self, open: &Open) -> Option<Text> {
         let parent_is_sequence = self.open.last().is_some_and(|parent| parent.flow && !parent.mapping);
         let [key, value] = open.children.as_slice() else { return None };
-        let (key, value) = (self.node(*key)?, self.node(*value)?);
-        let empty_value = value.start == value.end;
+        let (mapping, key, value) = (self.node(open.id)?, self.node(*key)?, self.node(*value)?);
         let Kind::Scalar { text: Text::Source(start, end), style: Style::Plain } = &key.kind else {
             return None;
         };
-        let address = self.source.get(*start as usize..=*end as usize)?;
-        let is_ipv6 = address.parse::<std::net::Ipv6Addr>().is_ok();
-        (parent_is_sequence && open.flow && empty_value && is_ipv6).then_some(Text::Source(*start, end + 1))
+        let is_implicit = open.flow && mapping.start == key.start && value.start == value.end;
+        let after = self.source.get(*end as usize..)?;
+        let is_string = after.strip_prefix(':').is_some_and(|rest| rest.starts_with([',', ']']));
+        (parent_is_sequence && is_implicit && is_string).then_some(Text::Source(*start, end + 1))
     }
 
     /// Reports keys that are no scalars or stand twice; says whether one is a merge key.
@@ -310,6 +339,10 @@ impl<'s> Builder<'s> {
                 continue;
             };
             has_merge |= merge;
+            if merge {
+                // Each of several merges counts.
+                continue;
+            }
             let first = if linear {
                 let first = earlier.iter().find(|(n, _)| *n == name).map(|(_, node)| *node);
                 earlier.push((name.clone(), node));
@@ -345,7 +378,7 @@ impl<'s> Builder<'s> {
             Text::Owned(text) => text,
         };
         let name = key_text(resolve(text, *style, node.tag.as_deref()), text);
-        Some((name, *style == Style::Plain && text == "<<"))
+        Some((name, is_merge(text, *style, node.tag.as_deref())))
     }
 
     fn alias(&mut self, anchor: usize, start: u32, end: u32, problems: &mut Vec<Problem>) {
@@ -412,7 +445,27 @@ pub(super) fn key_text<'t>(key: Scalar<'t>, source: &'t str) -> Cow<'t, str> {
         Scalar::Bool(value) => Cow::Borrowed(if value { "true" } else { "false" }),
         Scalar::Int(value) => Cow::Owned(value.to_string()),
         Scalar::UInt(value) => Cow::Owned(value.to_string()),
-        Scalar::Float(value) => Cow::Owned(value.to_string()),
+        Scalar::Float(value) => Cow::Owned(float_key(value, source)),
         Scalar::Null => Cow::Borrowed(if source.is_empty() { "null" } else { source }),
     }
+}
+
+/// Go's `strconv.FormatFloat(value, 'g', -1, 32)`, which is how a number becomes a key.
+fn float_key(value: f64, source: &str) -> String {
+    #[allow(clippy::cast_possible_truncation)]
+    let value = value as f32;
+    if value.is_nan() {
+        return ".nan".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { ".inf" } else { "-.inf" }.to_owned();
+    }
+    let scientific = format!("{value:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return source.to_owned() };
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if !(-4..6).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.abs());
+    }
+    value.to_string()
 }

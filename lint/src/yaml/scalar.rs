@@ -55,6 +55,8 @@ pub fn string_scalar(text: &str) -> String {
 pub(super) fn resolve<'a>(text: &'a str, style: Style, tag: Option<&str>) -> Scalar<'a> {
     match tag {
         Some("str" | "binary") => Scalar::Str(text),
+        // A tag of the author's own says nothing about how to read the text.
+        Some(tag) if tag.starts_with('!') => Scalar::Str(text),
         None if style != Style::Plain => Scalar::Str(text),
         _ => plain(text),
     }
@@ -82,7 +84,12 @@ fn plain(text: &str) -> Scalar<'_> {
 
 fn number(text: &str) -> Option<Scalar<'static>> {
     let without_underscores;
-    let digits = if text.contains('_') && !text.starts_with('.') {
+    let digits = if text.contains('_') {
+        // After a leading dot Go's own syntax holds: one underscore between two digits.
+        let is_strict = text.starts_with('.');
+        if is_strict && (text.contains("__") || text.contains("._") || text.ends_with('_')) {
+            return None;
+        }
         without_underscores = text.replace('_', "");
         &without_underscores
     } else {
@@ -91,7 +98,9 @@ fn number(text: &str) -> Option<Scalar<'static>> {
     if let Some(integer) = integer(digits) {
         return Some(integer);
     }
-    is_float(digits).then(|| digits.parse().ok().map(Scalar::Float)).flatten()
+    // What is too large for a float is text.
+    let value = is_float(digits).then(|| digits.parse::<f64>().ok()).flatten()?;
+    value.is_finite().then_some(Scalar::Float(value))
 }
 
 /// Go's `strconv.ParseInt(s, 0, 64)`, then `ParseUint`: `0x`, `0o`, `0b` and a leading 0 choose the base.
