@@ -6,12 +6,14 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod cookie;
 mod diagnostic;
 mod files;
 pub mod fix;
 pub mod line_index;
 mod linter;
 pub mod mesh;
+mod re2;
 pub mod report;
 pub mod resource;
 pub mod rule;

@@ -17,6 +17,13 @@ rules! {
     yaml_limits
     unknown_subset
     orphaned_subset
+    invalid_regex
+    unreachable_route
+    shadowed_route
+    unversioned_route
+    version_islands_cross
+    cookie_regex_unanchored
+    cookie_regex_misses_space
     unused_suppression
     invalid_suppression
 }
