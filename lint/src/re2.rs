@@ -3,7 +3,8 @@
 //! of YAML or Istio's objects.
 //!
 //! The parser follows `regexp/syntax/parse.go` with its Perl flags. What it accepts is what both Go and RE2
-//! accept: Istio's validation compiles with Go, Envoy runs RE2 over the whole value.
+//! accept: Istio's validation compiles with Go, Envoy runs RE2 over the whole value. One grammar in one
+//! file, though it is long: every method reads from where the last one stopped.
 
 use std::sync::OnceLock;
 
@@ -207,8 +208,8 @@ impl<'t> Parser<'t> {
                 }
                 '[' => {
                     let out = self.out.len();
-                    self.class()?;
-                    self.class_atom(out);
+                    let takes_separator = self.class()?;
+                    self.class_atom(out, takes_separator);
                 }
                 '.' => {
                     self.at += 1;
@@ -280,7 +281,7 @@ impl<'t> Parser<'t> {
             // A surrogate, which no text has.
             None => {
                 self.out.push_str(NONE);
-                self.class_atom(out);
+                self.class_atom(out, false);
             }
         }
     }
@@ -299,10 +300,7 @@ impl<'t> Parser<'t> {
     }
 
     /// The class that was written to the output from `out` on is an atom.
-    fn class_atom(&mut self, out: usize) {
-        let translated = self.out.get(out..).unwrap_or("");
-        let takes_separator = regex::bytes::Regex::new(&format!(r"\A(?:{translated})\z"))
-            .is_ok_and(|class| class.is_match(b";"));
+    fn class_atom(&mut self, out: usize, takes_separator: bool) {
         self.end_run(!takes_separator);
         self.run.class_before = !takes_separator;
         self.piece(Piece::Other);
@@ -506,8 +504,8 @@ impl<'t> Parser<'t> {
             self.at += quoted.len() + closed;
             return Ok(());
         }
-        if self.set_escape(false)? {
-            self.class_atom(out);
+        if let Some(takes_separator) = self.set_escape(false)? {
+            self.class_atom(out, takes_separator);
             return Ok(());
         }
         let code = self.escape(start)?;
@@ -515,11 +513,11 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    /// `\d`, `\pL` and their like, in or out of a class. Whether there was one.
-    fn set_escape(&mut self, in_class: bool) -> Result<bool, Error> {
+    /// `\d`, `\pL` and their like, in or out of a class. Whether `;` is among it, if there was one.
+    fn set_escape(&mut self, in_class: bool) -> Result<Option<bool>, Error> {
         let start = self.at;
         let Some(kind) = self.rest().strip_prefix('\\').and_then(|rest| rest.chars().next()) else {
-            return Ok(false);
+            return Ok(None);
         };
         let ascii = match kind.to_ascii_lowercase() {
             'd' => "0-9",
@@ -527,11 +525,11 @@ impl<'t> Parser<'t> {
             'w' => "0-9A-Za-z_",
             'p' => {
                 self.at += 2;
-                let set = self.unicode_set(start, kind == 'P')?;
+                let (set, takes_separator) = self.unicode_set(start, kind == 'P')?;
                 self.out.push_str(&set);
-                return Ok(true);
+                return Ok(Some(takes_separator));
             }
-            _ => return Ok(false),
+            _ => return Ok(None),
         };
         self.at += 2;
         let negated = kind.is_ascii_uppercase();
@@ -540,11 +538,11 @@ impl<'t> Parser<'t> {
             (false, true) => self.out.push_str(ascii),
             (false, false) => self.out.push_str(&format!("[{ascii}]")),
         }
-        Ok(true)
+        Ok(Some(negated))
     }
 
     /// The name after `\p` or `\P`.
-    fn unicode_set(&mut self, start: usize, negated: bool) -> Result<String, Error> {
+    fn unicode_set(&mut self, start: usize, negated: bool) -> Result<(String, bool), Error> {
         let name = if self.eat("{") {
             let Some((name, _)) = self.rest().split_once('}') else {
                 self.at = self.text.len();
@@ -563,8 +561,8 @@ impl<'t> Parser<'t> {
         };
         let not = if negated { "^" } else { "" };
         match name {
-            "Any" => return Ok(if negated { NONE.to_owned() } else { format!("[{ANY}]") }),
-            "Cs" => return Ok(if negated { format!("[{ANY}]") } else { NONE.to_owned() }),
+            "Any" => return Ok((if negated { NONE.to_owned() } else { format!("[{ANY}]") }, !negated)),
+            "Cs" => return Ok((if negated { format!("[{ANY}]") } else { NONE.to_owned() }, negated)),
             _ => {}
         }
         let property = if CATEGORIES.contains(&name) {
@@ -575,7 +573,8 @@ impl<'t> Parser<'t> {
             let written = self.text.get(start..self.at).unwrap_or("").to_owned();
             return self.fail(start, format!("RE2 knows no character group `{written}`"));
         };
-        Ok(format!("[{not}{property}]"))
+        let takes_separator = matches!(name, "P" | "Po" | "Common") != negated;
+        Ok((format!("[{not}{property}]"), takes_separator))
     }
 
     /// A backslash that stands for one character.
@@ -641,13 +640,16 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn class(&mut self) -> Result<(), Error> {
+    /// A class in brackets. Whether `;` is among it.
+    fn class(&mut self) -> Result<bool, Error> {
         let start = self.at;
         self.at += 1;
         self.out.push('[');
-        if self.eat("^") {
+        let negated = self.eat("^");
+        if negated {
             self.out.push('^');
         }
+        let mut takes_separator = false;
         // So that a class of nothing but surrogates is still a class.
         self.out.push_str(NONE);
         let mut first = true;
@@ -666,9 +668,11 @@ impl<'t> Parser<'t> {
                     return self.fail(from, format!("RE2 knows no character class `[:{not}{name}:]`"));
                 }
                 self.out.push_str(&format!("[:{not}{name}:]"));
+                takes_separator |= matches!(name, "ascii" | "graph" | "print" | "punct") == not.is_empty();
                 continue;
             }
-            if self.set_escape(true)? {
+            if let Some(takes) = self.set_escape(true)? {
+                takes_separator |= takes;
                 continue;
             }
             let from = self.at;
@@ -684,10 +688,11 @@ impl<'t> Parser<'t> {
                 }
             }
             push_range(&mut self.out, low, high);
+            takes_separator |= (low..=high).contains(&(';' as u32));
         }
         self.at += 1;
         self.out.push(']');
-        Ok(())
+        Ok(takes_separator != negated)
     }
 
     fn class_char(&mut self, class: usize) -> Result<u32, Error> {

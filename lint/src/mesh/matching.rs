@@ -2,7 +2,11 @@
 //! too. Sound, not complete: what is not understood covers nothing (`core/route/route.go`,
 //! `TranslateRouteMatch`, `sourceMatchHTTP`; `core/tls.go`, `matchTCP`).
 
+use std::cell::RefCell;
 use std::fmt::Write;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
 
 use super::gateways::resolve_gateway_name;
 use super::routes::{RouteKind, VirtualService};
@@ -19,6 +23,23 @@ pub struct Scope<'s> {
     pub namespace: &'s str,
     /// Its own `gateways`; empty is the mesh alone.
     pub gateways: &'s List<String>,
+    /// Regexes already read.
+    pub regexes: &'s Regexes,
+}
+
+/// Regexes by their text: comparing every block with every earlier one meets each many times.
+#[derive(Default, Debug)]
+pub struct Regexes(RefCell<FxHashMap<String, Option<Rc<Regex>>>>);
+
+impl Regexes {
+    fn get(&self, text: &str) -> Option<Rc<Regex>> {
+        if let Some(known) = self.0.borrow().get(text) {
+            return known.clone();
+        }
+        let regex = Regex::parse(text).ok().map(Rc::new);
+        self.0.borrow_mut().insert(text.to_owned(), regex.clone());
+        regex
+    }
 }
 
 impl Scope<'_> {
@@ -204,22 +225,22 @@ fn is_understood(block: NodeRef<'_>) -> bool {
 /// Whether every request of every client that meets `later` meets `earlier`.
 #[must_use]
 pub fn covers(earlier: &HttpMatch, later: &HttpMatch, scope: Scope<'_>) -> bool {
-    let whole = |get: fn(&HttpMatch) -> &Opt<StringMatch>| implied(get(earlier).get(), get(later).get());
+    let whole =
+        |get: fn(&HttpMatch) -> &Opt<StringMatch>| implied(get(earlier).get(), get(later).get(), scope);
     covers_source(earlier, later, scope)
         && port(&earlier.port).is_none_or(|own| port(&later.port) == Some(own))
-        && covers_uri(earlier, later)
+        && covers_uri(earlier, later, scope)
         && whole(|block| &block.scheme)
         && whole(|block| &block.method)
         && whole(|block| &block.authority)
         && earlier
             .headers
             .iter()
-            .all(|(name, test)| entries(&later.headers, name).any(|other| includes(test, other)))
-        && earlier.without_headers.iter().all(|(name, test)| excluded(name, test, later))
-        && earlier
-            .query_params
-            .iter()
-            .all(|(name, test)| later.query_params.find(name).is_some_and(|other| includes(test, other)))
+            .all(|(name, test)| entries(&later.headers, name).any(|other| includes(test, other, scope)))
+        && earlier.without_headers.iter().all(|(name, test)| excluded(name, test, later, scope))
+        && earlier.query_params.iter().all(|(name, test)| {
+            later.query_params.find(name).is_some_and(|other| includes(test, other, scope))
+        })
 }
 
 /// The same for a block of a tcp or tls rule. Envoy picks between subnets, and between SNI names, by how
@@ -321,16 +342,16 @@ fn covers_source(earlier: &HttpMatch, later: &HttpMatch, scope: Scope<'_>) -> bo
         && own.is_none_or(|own| namespace(&later.source_namespace) == Some(own))
 }
 
-fn covers_uri(earlier: &HttpMatch, later: &HttpMatch) -> bool {
+fn covers_uri(earlier: &HttpMatch, later: &HttpMatch, scope: Scope<'_>) -> bool {
     let Some(test) = earlier.uri.get() else { return true };
-    let Some(test) = Test::new(test) else { return false };
+    let Some(test) = Test::new(test, scope) else { return false };
     // A match on the uri that says nothing is the prefix `/`; every path is one line.
     if matches!(&test, Test::Present)
         || matches!(&test, Test::Prefix(prefix) if prefix == "/" || prefix.is_empty())
     {
         return true;
     }
-    let Some(other) = later.uri.get().and_then(Test::new) else { return false };
+    let Some(other) = later.uri.get().and_then(|test| Test::new(test, scope)) else { return false };
     let folds = |block: &HttpMatch| block.ignore_uri_case.get() == Some(&true);
     // Envoy's `case_sensitive` is about exact paths and prefixes; a regex says its own case.
     let sensitive = |test: &StringMatch| test.regex.is_some();
@@ -345,11 +366,11 @@ fn covers_uri(earlier: &HttpMatch, later: &HttpMatch) -> bool {
 }
 
 /// Whether a test on something every request has is met whenever another is.
-fn implied(earlier: Option<&StringMatch>, later: Option<&StringMatch>) -> bool {
+fn implied(earlier: Option<&StringMatch>, later: Option<&StringMatch>, scope: Scope<'_>) -> bool {
     let Some(earlier) = earlier else { return true };
-    match (Test::new(earlier), later) {
+    match (Test::new(earlier, scope), later) {
         (Some(Test::Present), _) => true,
-        (_, Some(later)) => includes(earlier, later),
+        (_, Some(later)) => includes(earlier, later, scope),
         (_, None) => false,
     }
 }
@@ -365,27 +386,27 @@ fn entries<'m>(map: &'m Map<StringMatch>, name: &str) -> impl Iterator<Item = &'
 }
 
 /// Whether `withoutHeaders: {name: test}` holds for every request that meets `later`.
-fn excluded(name: &str, test: &StringMatch, later: &HttpMatch) -> bool {
-    let Some(own) = Test::new(test) else { return false };
+fn excluded(name: &str, test: &StringMatch, later: &HttpMatch, scope: Scope<'_>) -> bool {
+    let Some(own) = Test::new(test, scope) else { return false };
     // A header that is absent counts as empty, except where the test is on its presence.
     let absent_is_fine = matches!(own, Test::Present) || !own.accepts("");
     entries(&later.without_headers, name).any(|other| {
-        match (&own, Test::new(other)) {
+        match (&own, Test::new(other, scope)) {
             _ if test_key(test) == test_key(other) => true,
             (_, Some(Test::Present)) => absent_is_fine,
             (Test::Present, _) | (_, None) => false,
             (_, Some(other)) => other.includes(&own),
         }
     }) || entries(&later.headers, name).any(|other| {
-        matches!(Test::new(other), Some(Test::Exact(value)) if !matches!(own, Test::Present) && !own.accepts(&value))
+        matches!(Test::new(other, scope), Some(Test::Exact(value)) if !matches!(own, Test::Present) && !own.accepts(&value))
     })
 }
 
-fn includes(earlier: &StringMatch, later: &StringMatch) -> bool {
+fn includes(earlier: &StringMatch, later: &StringMatch, scope: Scope<'_>) -> bool {
     if test_key(earlier) == test_key(later) {
         return true;
     }
-    match (Test::new(earlier), Test::new(later)) {
+    match (Test::new(earlier, scope), Test::new(later, scope)) {
         (Some(earlier), Some(later)) => earlier.includes(&later),
         _ => false,
     }
@@ -398,19 +419,19 @@ enum Test {
     Present,
     Exact(String),
     Prefix(String),
-    Regex(String, Regex),
+    Regex(String, Rc<Regex>),
 }
 
 impl Test {
     /// `None` when it is not understood: two kinds at once, or a regex that is none.
-    fn new(test: &StringMatch) -> Option<Self> {
+    fn new(test: &StringMatch, scope: Scope<'_>) -> Option<Self> {
         match (test.exact.get(), test.prefix.get(), test.regex.get()) {
             (None, None, None) => Some(Self::Present),
             (Some(exact), None, None) => Some(Self::Exact(exact.clone())),
             (None, Some(prefix), None) => Some(Self::Prefix(prefix.clone())),
             (None, None, Some(regex)) if regex == "*" => Some(Self::Present),
             (None, None, Some(text)) => {
-                let regex = Regex::parse(text).ok()?;
+                let regex = scope.regexes.get(text)?;
                 Some(match regex.shape() {
                     Some(Shape::Literal(text)) => Self::Exact(text.clone()),
                     Some(Shape::Prefix(text)) => Self::Prefix(text.clone()),

@@ -112,6 +112,36 @@ fn runs_are_the_literal_parts() {
     assert_eq!(dots.runs(), [Run { text: "flag=on".to_owned(), ..Run::default() }]);
 }
 
+/// A run says whether the classes beside it can reach over a `;`.
+#[test]
+fn classes_know_whether_they_take_the_separator() {
+    for class in [
+        "[^;]",
+        "[a-z]",
+        r"\w",
+        r"\D",
+        r"\S",
+        r"[\d]",
+        r"[^\w]",
+        "[[:punct:]]",
+        "[[:^alpha:]]",
+        "[^[:punct:]]",
+        r"\pP",
+        r"\PL",
+        r"\p{Common}",
+        r"\p{^Po}",
+        r"\p{Any}",
+        r"\p{Cs}",
+        r"\P{Cs}",
+        "[!-~]",
+        "[;]",
+        "[^a;]",
+    ] {
+        let regex = Regex::parse(&format!("a{class}")).unwrap();
+        assert_eq!(regex.runs()[0].class_after, !full(class, ";"), "{class}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_panics_and_errors_lie_inside(text in r"[a-c(){}\[\]\\|*+?.^$:;=<>!,&0-9PQEdpLéN\-]{0,40}") {

@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::unreachable_route::actions;
 use crate::diagnostic::Severity;
-use crate::mesh::matching::{Block, Scope, entries_of};
+use crate::mesh::matching::{Block, Regexes, Scope, entries_of};
 use crate::mesh::routes::{RouteKind, VirtualService};
 use crate::rule::{Check, Context, declare_rule};
 use crate::span::Span;
@@ -82,7 +82,8 @@ fn check_list(ctx: &mut Context<'_>, service: &VirtualService<'_>, kind: RouteKi
     let documents = ctx.documents;
     let list = service.resource.node(documents).and_then(|node| node.path(&["spec", kind.as_str()]));
     let Some(list) = list else { return };
-    let scope = Scope { namespace: service.namespace(), gateways: &service.spec.gateways };
+    let regexes = Regexes::default();
+    let scope = Scope { namespace: service.namespace(), gateways: &service.spec.gateways, regexes: &regexes };
     let node = |span: Span| list.items().find(|node| node.span() == span);
     let mut earlier: Vec<(Span, Block<'_>)> = Vec::new();
     let mut keys = FxHashSet::default();

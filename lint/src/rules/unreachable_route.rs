@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::diagnostic::{Fix, Safety};
 use crate::fix::delete_item;
-use crate::mesh::matching::{Block, Entry, Scope, entries_of};
+use crate::mesh::matching::{Block, Entry, Regexes, Scope, entries_of};
 use crate::mesh::routes::{RouteKind, VirtualService};
 use crate::rule::{Check, Context, declare_rule};
 use crate::yaml::NodeRef;
@@ -76,7 +76,8 @@ fn check_list(ctx: &mut Context<'_>, service: &VirtualService<'_>, kind: RouteKi
     let documents = ctx.documents;
     let list = service.resource.node(documents).and_then(|node| node.path(&["spec", kind.as_str()]));
     let Some(list) = list else { return };
-    let scope = Scope { namespace: service.namespace(), gateways: &service.spec.gateways };
+    let regexes = Regexes::default();
+    let scope = Scope { namespace: service.namespace(), gateways: &service.spec.gateways, regexes: &regexes };
     let entries = entries_of(service, kind, list);
     let mut last: Option<&Entry<'_>> = None;
     let mut seen: FxHashMap<String, (usize, Block<'_>)> = FxHashMap::default();

@@ -163,7 +163,8 @@ proptest! {
         requests in proptest::collection::vec(request(), 40),
     ) {
         let gateways = List(vec![spanned("mesh".to_owned()), spanned("ns/gw".to_owned())]);
-        let scope = Scope { namespace: "ns", gateways: &gateways };
+        let regexes = Regexes::default();
+        let scope = Scope { namespace: "ns", gateways: &gateways, regexes: &regexes };
         if covers(&earlier, &later, scope) {
             for request in requests {
                 prop_assert!(!meets(&later, &request) || meets(&earlier, &request), "{request:?}");
