@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::span::FileId;
+use crate::span::{FileId, Span, Spanned};
 
 /// One text with the name that findings give for it.
 #[derive(Clone, Debug)]
@@ -83,6 +83,34 @@ impl Files {
     #[must_use]
     pub fn text(&self, id: FileId) -> &str {
         self.get(id).map_or("", File::text)
+    }
+
+    /// Where the characters of a scalar stand, without its quotes, if it is written as it reads: no escape,
+    /// no folding, no alias.
+    #[must_use]
+    pub fn verbatim(&self, scalar: &Spanned<String>) -> Option<Span> {
+        let span = scalar.span;
+        let written = self.text(span.file).get(span.range())?;
+        if written == scalar.value {
+            return Some(span);
+        }
+        let quote = written.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+        let inside = written.strip_prefix(quote)?.strip_suffix(quote)?;
+        (inside == scalar.value).then(|| Span::new(span.file, span.start + 1, span.end - 1))
+    }
+
+    /// The place of a part of a scalar, byte offset and length in its value; the whole scalar where
+    /// [`Files::verbatim`] knows none.
+    #[must_use]
+    pub fn part(&self, scalar: &Spanned<String>, offset: usize, len: usize) -> Span {
+        let place = || {
+            let inside = self.verbatim(scalar)?;
+            let start = inside.start.checked_add(u32::try_from(offset).ok()?)?;
+            let end = start.checked_add(u32::try_from(len.max(1)).ok()?)?;
+            let part = Span::new(inside.file, start, end.min(inside.end));
+            (start < inside.end).then_some(part)
+        };
+        place().unwrap_or(scalar.span)
     }
 
     /// The name behind an id; empty for an id of another set.

@@ -8,8 +8,8 @@ use crate::files::Files;
 use crate::linter::lint;
 use crate::report::Report;
 use crate::settings::Settings;
-use crate::span::FileId;
-use crate::yaml::{Limits, parse};
+use crate::span::{FileId, Span};
+use crate::yaml::{Limits, NodeRef, parse};
 
 /// Rounds after which fixing stops: a fix can uncover another finding, but not without end.
 const ROUNDS: usize = 10;
@@ -114,6 +114,50 @@ fn one_by_one(
         let (next, report) = attempt(files, settings, before, &[fix])?;
         Some((next, report, 1))
     })
+}
+
+/// Deletes one item of a list with its dash or comma and what stands after it on its line. Comments on
+/// lines of their own stay. `None` when the item shares its line with something else, or is the only one.
+#[must_use]
+pub fn delete_item(files: &Files, list: NodeRef<'_>, item: NodeRef<'_>) -> Option<Edit> {
+    let items: Vec<NodeRef<'_>> = list.items().collect();
+    let index = items.iter().position(|other| other.id() == item.id()).filter(|_| items.len() > 1)?;
+    let span = item.span();
+    let text = files.text(span.file);
+    let (start, end) = if list.is_flow() {
+        match (items.get(index + 1), index.checked_sub(1).and_then(|before| items.get(before))) {
+            (Some(next), _) => (span.start, next.span().start),
+            (None, Some(before)) => (before.span().end, span.end),
+            (None, None) => return None,
+        }
+    } else {
+        let line = text.get(..span.range().start)?.rfind('\n').map_or(0, |newline| newline + 1);
+        if text.get(line..span.range().start)?.trim() != "-" {
+            return None;
+        }
+        let end = usize::try_from(last_end(item)).ok()?;
+        let rest = text.get(end..)?;
+        let tail = rest.find('\n').map_or(rest.len(), |newline| newline + 1);
+        let after = rest.get(..tail)?.trim();
+        if !after.is_empty() && !after.starts_with('#') {
+            return None;
+        }
+        (u32::try_from(line).ok()?, u32::try_from(end + tail).ok()?)
+    };
+    Some(Edit { span: Span::new(span.file, start, end), text: String::new() })
+}
+
+/// Where the last character of a node stands: a block collection's own end may lie after comments.
+fn last_end(node: NodeRef<'_>) -> u32 {
+    if node.is_alias() || node.is_flow() {
+        return node.span().end;
+    }
+    let last = match node.written_entries().last() {
+        Some((key, value)) if value.is_empty_text() => Some(*key),
+        Some((_, value)) => Some(*value),
+        None => node.items().last(),
+    };
+    last.map_or(node.span().end, last_end)
 }
 
 /// The files with edits applied; `None` when two edits overlap or one lies outside its file.

@@ -13,12 +13,14 @@
     )
 )]
 
+mod cookie;
 mod diagnostic;
 mod files;
 pub mod fix;
 pub mod line_index;
 mod linter;
 pub mod mesh;
+mod re2;
 pub mod render;
 pub mod report;
 pub mod resource;

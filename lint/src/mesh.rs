@@ -6,6 +6,7 @@ pub mod destinations;
 pub mod export;
 pub mod gateways;
 pub mod host;
+pub mod matching;
 pub mod mtls;
 pub mod near;
 pub mod reach;

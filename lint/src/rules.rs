@@ -45,6 +45,13 @@ rules! {
     peer_auth_duplicate
     peer_auth_selector_in_root
     peer_auth_port_unknown
+    invalid_regex
+    unreachable_route
+    shadowed_route
+    unversioned_route
+    version_islands_cross
+    cookie_regex_unanchored
+    cookie_regex_misses_space
     unused_suppression
     invalid_suppression
 }

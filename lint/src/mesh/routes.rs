@@ -1,6 +1,8 @@
 //! VirtualServices as route tables: which rules a client gets, in which order, and where they lead
 //! (`core/route/route.go`, `core/tls.go`, `model/virtualservice.go`).
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 
 use super::config::MeshConfig;
@@ -65,6 +67,8 @@ pub struct VirtualService<'a> {
     pub bindings: Vec<Binding<'a>>,
     /// Who can see it.
     pub export_to: ExportTo<'a>,
+    /// Its destinations in [`Routes`].
+    targets: Range<usize>,
 }
 
 impl<'a> VirtualService<'a> {
@@ -286,6 +290,7 @@ impl<'a> Routes<'a> {
             hosts,
             bindings,
             export_to: ExportTo::new(&spec.export_to, &config.default_virtual_service_export_to),
+            targets: self.targets.len()..self.targets.len(),
         };
         if service.is_mesh() {
             for host in &service.hosts {
@@ -340,6 +345,9 @@ impl<'a> Routes<'a> {
                 }
             }
         }
+        if let Some(service) = self.list.get_mut(index) {
+            service.targets.end = self.targets.len();
+        }
     }
 
     /// All VirtualServices.
@@ -367,9 +375,8 @@ impl<'a> Routes<'a> {
         kind: RouteKind,
         rule: usize,
     ) -> impl Iterator<Item = &'m Target<'a>> {
-        self.targets().filter_map(move |(owner, target)| {
-            (std::ptr::eq(owner, service) && target.kind == kind && target.rule == rule).then_some(target)
-        })
+        let own = self.targets.get(service.targets.clone()).unwrap_or(&[]);
+        own.iter().filter(move |target| target.kind == kind && target.rule == rule)
     }
 
     /// The VirtualService that sidecars of a namespace use for a host: the most specific host first, then

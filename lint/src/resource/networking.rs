@@ -28,6 +28,13 @@ pub struct HttpRoute {
     pub rewrite: Opt<Rewrite>,
     pub mirror: Opt<Destination>,
     pub mirrors: List<Mirror>,
+    pub cors_policy: Opt<CorsPolicy>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CorsPolicy {
+    pub allow_origins: List<StringMatch>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +49,13 @@ pub struct Delegate {
 pub struct Rewrite {
     pub uri: Opt<String>,
     pub authority: Opt<String>,
+    pub uri_regex_rewrite: Opt<RegexRewrite>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RegexRewrite {
+    pub r#match: Opt<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -51,7 +65,7 @@ pub struct Mirror {
 }
 
 /// One `match` block: its fields are AND-ed, the blocks of a rule OR-ed.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HttpMatch {
     pub name: Opt<String>,
@@ -69,7 +83,7 @@ pub struct HttpMatch {
     pub ignore_uri_case: Opt<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StringMatch {
     pub exact: Opt<String>,
