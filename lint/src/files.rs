@@ -99,6 +99,16 @@ impl Files {
         (inside == scalar.value).then(|| Span::new(span.file, span.start + 1, span.end - 1))
     }
 
+    /// The first key of a block of several lines, to stand for all of it; a place of one line stays as it is.
+    #[must_use]
+    pub fn head(&self, span: Span) -> Span {
+        let text = self.text(span.file).get(span.range()).unwrap_or("");
+        let Some((first, _)) = text.split_once('\n') else { return span };
+        let key = first.split(": ").next().unwrap_or(first).trim_end().trim_end_matches(':');
+        let end = u32::try_from(key.len()).ok().and_then(|len| span.start.checked_add(len));
+        Span::new(span.file, span.start, end.unwrap_or(span.end))
+    }
+
     /// The place of a part of a scalar, byte offset and length in its value; the whole scalar where
     /// [`Files::verbatim`] knows none.
     #[must_use]

@@ -85,7 +85,7 @@ fn check_list(ctx: &mut Context<'_>, service: &VirtualService<'_>, kind: RouteKi
         if let Some(last) = last {
             let message =
                 format!("this {} rule is never reached: an earlier one takes every request", kind.as_str());
-            let diagnostic = ctx.report(service.resource, entry.span, message);
+            let diagnostic = ctx.report(service.resource, ctx.files.head(entry.span), message);
             diagnostic.help("move the rule up, or delete it");
             match last.blocks.iter().find(|block| block.covers_everything(scope)) {
                 Some(block) => diagnostic.related(block.span(), "every request meets this match"),
@@ -120,7 +120,7 @@ fn check_list(ctx: &mut Context<'_>, service: &VirtualService<'_>, kind: RouteKi
             );
             let same = repeated.iter().all(|(_, (index, _))| actions(rule) == actions(earlier_rule(*index)));
             let edit = rule.and_then(|rule| delete_item(ctx.files, list, rule));
-            let diagnostic = ctx.report(service.resource, entry.span, message);
+            let diagnostic = ctx.report(service.resource, ctx.files.head(entry.span), message);
             diagnostic.help("delete the rule, or give it the conditions it was meant to have");
             for (_, (_, earlier)) in repeated {
                 diagnostic.related(earlier.span(), "the same match, which answers first");
@@ -189,7 +189,7 @@ mod tests {
   - match: [{{uri: {{exact: /a}}}}, {}]
     route: [{{destination: {{host: reviews}}}}]
   - match: [{{uri: {{exact: /b}}}}]
-#   ^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: this http rule is never…
+#   ^^^^^ warning: this http rule is never…
     route: [{{destination: {{host: reviews}}}}]
 ",
                     if catch_all == "{}" { "{}".to_owned() } else { format!("{{{catch_all}}}") }
@@ -268,12 +268,12 @@ mod tests {
   - match: [{sniHosts: [a.example.com], port: 443}]
     route: [{destination: {host: reviews}}]
   - match: [{port: 443, sniHosts: [a.example.com]}]
-#   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: this tls rule is never reached: every match…
+#   ^^^^^ warning: this tls rule is never reached: every match…
     route: [{destination: {host: other}}]
   tcp:
   - route: [{destination: {host: reviews}}]
   - match: [{port: 80}]
-#   ^^^^^^^^^^^^^^^^^^^ warning: this tcp rule is never reached: an earlier…
+#   ^^^^^ warning: this tcp rule is never reached: an earlier…
     route: [{destination: {host: reviews}}]
 ",
             ),
