@@ -2,6 +2,7 @@
 //! webhook asks for on top. The rules `wrong-type`, `unknown-field` and `missing-field` report what is
 //! collected here, in one walk; nothing here knows how objects relate, except delegates to their roots.
 
+mod patches;
 mod scalar;
 mod webhook;
 
@@ -10,6 +11,7 @@ use std::fmt::Write as _;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::diagnostic::{Diagnostic, Fix, Safety};
+use crate::files::Files;
 use crate::resource::Resource;
 use crate::rule::InputContext;
 use crate::schema::{self, Field, Lookup, Object, Type};
@@ -61,7 +63,8 @@ pub(crate) fn report(ctx: &mut InputContext<'_>, kind: Kind) {
 }
 
 /// Every problem of every object, in the order of the text of each.
-pub(crate) fn problems(documents: &[Document], resources: &[Resource]) -> Vec<Problem> {
+pub(crate) fn problems(files: &Files, documents: &[Document], resources: &[Resource]) -> Vec<Problem> {
+    let patches = patches::patch_files(files, documents);
     let delegates = webhook::Delegates::new(resources);
     let mut by_document: FxHashMap<usize, Vec<usize>> = FxHashMap::default();
     for (index, resource) in resources.iter().enumerate() {
@@ -72,6 +75,8 @@ pub(crate) fn problems(documents: &[Document], resources: &[Resource]) -> Vec<Pr
         let Some(root) = document.root() else { continue };
         // Aliases stay inside their document, so what was reported is remembered no longer.
         let mut walker = Walker::new(&mut found);
+        walker.is_patch =
+            !patches.is_empty() && patches.contains(&patches::clean(files.name(document.file())));
         for at in by_document.get(&index).map_or(&[][..], Vec::as_slice) {
             if let (Some(resource), Some(position)) = (resources.get(*at), Some(*at))
                 && let Some(node) = document.node(resource.root)
@@ -103,6 +108,8 @@ struct Walker<'a, 'f> {
     release: Option<&'static str>,
     /// Custom resources are compared with their schema by the letter; Kubernetes' own kinds take `""` as unset.
     is_crd: bool,
+    /// The file holds patches: what is missing is in the object that is patched.
+    is_patch: bool,
     path: Vec<Step<'a>>,
     /// The objects around the current one, with the length of their paths.
     parents: Vec<(&'static Object, usize)>,
@@ -120,6 +127,7 @@ impl<'a, 'f> Walker<'a, 'f> {
             resource: None,
             release: None,
             is_crd: false,
+            is_patch: false,
             path: Vec::new(),
             parents: Vec::new(),
             via: None,
@@ -131,6 +139,9 @@ impl<'a, 'f> Walker<'a, 'f> {
     /// Adds a problem at a place of the text, or at the alias that stands for it.
     fn report(&mut self, kind: Kind, span: Span, message: String) -> Option<&mut Problem> {
         let alias = self.via.filter(|via| *via != span);
+        if kind == Kind::MissingField && self.is_patch {
+            return None;
+        }
         if alias.is_some() && self.reported.contains(&(kind, span)) {
             return None;
         }
