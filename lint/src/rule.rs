@@ -195,7 +195,7 @@ pub struct InputContext<'a> {
 impl<'a> InputContext<'a> {
     /// What is wrong with the objects' fields.
     pub(crate) fn shape(&self) -> &'a [shape::Problem] {
-        self.shape.get_or_init(|| shape::problems(self.documents, self.resources))
+        self.shape.get_or_init(|| shape::problems(self.files, self.documents, self.resources))
     }
 
     /// Reports a finding; the result takes help, related places and a fix.

@@ -12,6 +12,8 @@ declare_rule! {
     /// counts as absent: in JSON it is `null`. Some fields are optional in Istio's schema and required by its
     /// webhook all the same, such as the hosts of a VirtualService that is no delegate.
     ///
+    /// Files that a kustomization names as patches are fragments, and not reported.
+    ///
     /// ## Example
     /// ```yaml
     /// apiVersion: networking.istio.io/v1
@@ -250,6 +252,38 @@ items:
         ] {
             assert_eq!(run(&RULE, text), [], "{text}");
         }
+    }
+
+    #[test]
+    fn patches_of_a_kustomization_are_fragments() {
+        check(
+            &RULE,
+            r"
+#- overlay/kustomization.yaml
+resources: [../base]
+patches:
+- path: patches/replicas.yaml
+- patch: '[]'
+patchesStrategicMerge: [./../more.yaml]
+#- overlay/patches/replicas.yaml
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: voting-app}
+spec: {replicas: 3}
+#- more.yaml
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: voting-app}
+spec: {paused: true}
+#- overlay/other.yaml
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: voting-app}
+spec: {replicas: 3}
+^^^^ error: `spec.selector` is missing
+^^^^ error: `spec.template` is missing
+",
+        );
     }
 
     #[test]
