@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench_filter;
 mod ci;
+mod demo_filter;
 mod dist;
 mod tools;
 
@@ -20,6 +21,12 @@ enum Task {
     Bench(Bench),
     /// Everything that must pass before a change lands.
     Ci,
+    /// Show the filter at work in a real Envoy.
+    Demo {
+        /// Exit after the table rather than serving until Ctrl-C.
+        #[arg(long)]
+        once: bool,
+    },
     /// Build the filter as it is shipped: a module and an OCI image layout below target/dist.
     Dist,
     /// Fetch what the filter's tests need, once: the wasm target and two Envoys.
@@ -39,6 +46,7 @@ fn main() -> Result<()> {
     match Task::parse() {
         Task::Bench(Bench::Filter(options)) => bench_filter::run(&options),
         Task::Ci => ci::run_all(),
+        Task::Demo { once } => demo_filter::run(once),
         Task::Dist => dist::run(),
         Task::Setup => tools::for_filter_tests(),
         Task::Test => ci::test(),
