@@ -88,7 +88,11 @@ pub struct Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.path.0.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path, self.message) }
+        if self.path.0.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.path, self.message)
+        }
     }
 }
 
@@ -414,10 +418,11 @@ impl Config {
     /// Whether a decision needs to know the time.
     #[must_use]
     pub fn needs_clock(&self) -> bool {
-        self.subject.iter().any(|source| !matches!(source, SubjectSource::Header(_) | SubjectSource::Cookie { trusted: true, .. }))
-            || self.flags.iter().any(|flag| {
-                flag.from.is_some() || flag.until.is_some() || flag.pin.is_some() || flag.query.is_some()
-            })
+        self.subject.iter().any(|source| {
+            !matches!(source, SubjectSource::Header(_) | SubjectSource::Cookie { trusted: true, .. })
+        }) || self.flags.iter().any(|flag| {
+            flag.from.is_some() || flag.until.is_some() || flag.pin.is_some() || flag.query.is_some()
+        })
     }
 }
 

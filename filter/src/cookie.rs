@@ -150,11 +150,19 @@ pub fn without<'a>(
 /// ids. Nothing is ever percent-decoded.
 #[must_use]
 pub fn is_plain(value: &[u8]) -> bool {
-    !value.is_empty() && value.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-'))
+    !value.is_empty()
+        && value.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-'))
 }
 
 fn parts(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| *byte == b';')
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let end = memchr::memchr(b';', line).unwrap_or(line.len());
+        let (part, after) = line.split_at_checked(end)?;
+        rest = after.get(1..);
+        Some(part)
+    })
 }
 
 fn trim_start(mut part: &[u8]) -> &[u8] {

@@ -3,6 +3,8 @@
 //! The order per flag is fixed: off, window, when, deny, allow, signed override, opt-in or opt-out by cookie,
 //! valid pin, layer, hash, stable. A client's own choice (the flag cookie) comes before its pin, so that
 //! `featureflag=off` takes effect at once. Nothing here emits a byte; that is [`crate::effects`].
+//!
+//! Longer than most files so that the whole order can be read, and reviewed, in one place.
 
 use crate::bucket::{BUCKETS, bucket, murmur3};
 use crate::config::{Config, CookieSpec, Expected, Flag, FlagCookie, Lists, Mode, Role, SubjectSource, Who};
@@ -83,9 +85,21 @@ pub enum Reason {
 impl Reason {
     /// Every reason, for tables.
     pub const ALL: [Reason; 15] = [
-        Reason::Off, Reason::Window, Reason::Unmatched, Reason::Trusted, Reason::Deny, Reason::Allow,
-        Reason::Override, Reason::OptIn, Reason::OptOut, Reason::Pin, Reason::NoSubject, Reason::Layer,
-        Reason::Holdback, Reason::Hash, Reason::Stable,
+        Reason::Off,
+        Reason::Window,
+        Reason::Unmatched,
+        Reason::Trusted,
+        Reason::Deny,
+        Reason::Allow,
+        Reason::Override,
+        Reason::OptIn,
+        Reason::OptOut,
+        Reason::Pin,
+        Reason::NoSubject,
+        Reason::Layer,
+        Reason::Holdback,
+        Reason::Hash,
+        Reason::Stable,
     ];
 
     /// Its name in metrics, logs and headers.
@@ -187,7 +201,12 @@ pub struct Ambient<'r> {
 
 /// Decides every flag for one request.
 #[must_use]
-pub fn decide<'a>(config: &Config, keys: &Keys, request: &Request<'a>, ambient: &mut Ambient<'_>) -> Decision<'a> {
+pub fn decide<'a>(
+    config: &Config,
+    keys: &Keys,
+    request: &Request<'a>,
+    ambient: &mut Ambient<'_>,
+) -> Decision<'a> {
     if config.inert {
         return Decision::default();
     }
@@ -198,23 +217,29 @@ pub fn decide<'a>(config: &Config, keys: &Keys, request: &Request<'a>, ambient: 
     decision.oversize = scan.oversize;
     decision.duplicate = scan.slots.iter().any(|slot| slot.count() > 1);
 
-    let gates: Vec<Option<Reason>> =
-        config.flags.iter().map(|flag| gate(config, flag, request, ambient.now, decision.trusted)).collect();
+    // A flag that no gate closed begins as stable; no gate gives that reason.
+    let begin = |flag| {
+        let reason = gate(config, flag, request, ambient.now, decision.trusted).unwrap_or(Reason::Stable);
+        Outcome { variant: None, reason, pin: Keep::Leave, cookie: CookieFate::Unasked }
+    };
+    let mut outcomes: Vec<Outcome> = config.flags.iter().map(begin).collect();
     let may_set = may_set_cookies(config, request, &scan);
     let inputs = Inputs { config, keys, request, scan: &scan, now: ambient.now, may_set };
-    let open = || config.flags.iter().zip(&gates).filter(|(_, gate)| gate.is_none()).map(|(flag, _)| flag);
-    if open().next().is_some() {
-        let hashes = open().any(|flag| flag.has_rollout);
+    let (mut open, mut hashes) = (false, false);
+    for (flag, outcome) in config.flags.iter().zip(&outcomes) {
+        open |= outcome.reason == Reason::Stable;
+        hashes |= outcome.reason == Reason::Stable && flag.has_rollout;
+    }
+    if open {
         inputs.subject(&mut decision, hashes, ambient);
     }
-    let mut outcomes = Vec::with_capacity(config.flags.len());
-    for (flag, gate) in config.flags.iter().zip(gates) {
-        let mut outcome = match gate {
-            Some(reason) => Outcome { variant: None, reason, pin: Keep::Leave, cookie: CookieFate::Unasked },
-            None => inputs.flag(flag, &mut decision),
-        };
-        outcome.cookie = flag.opt_in.as_ref().map(|cookie| inputs.fate(cookie, &outcome)).unwrap_or_default();
-        outcomes.push(outcome);
+    for (flag, outcome) in config.flags.iter().zip(&mut outcomes) {
+        if outcome.reason == Reason::Stable {
+            *outcome = inputs.flag(flag, &mut decision);
+        }
+        if let Some(cookie) = &flag.opt_in {
+            outcome.cookie = inputs.fate(cookie, outcome);
+        }
     }
     decision.outcomes = outcomes;
     decision
@@ -274,7 +299,8 @@ fn may_set_cookies(config: &Config, request: &Request<'_>, scan: &Scan<'_>) -> b
     config.mode == Mode::Enforce
         && request.first(b":method") != Some(b"OPTIONS")
         && consent.is_none_or(|(slot, value)| scan.slot(*slot).first() == Some(value.as_slice()))
-        && (!config.only_navigations || request.first(b"sec-fetch-mode").is_none_or(|mode| mode == b"navigate"))
+        && (!config.only_navigations
+            || request.first(b"sec-fetch-mode").is_none_or(|mode| mode == b"navigate"))
 }
 
 struct Inputs<'c, 'a> {
@@ -295,7 +321,9 @@ impl<'a> Inputs<'_, 'a> {
                     // A trusted filter sets exactly one value; several mean that somebody else added one.
                     values.next().filter(|_| values.next().is_none()).and_then(usable)
                 }
-                SubjectSource::Cookie { slot, trusted: true } => self.scan.slot(*slot).first().and_then(usable),
+                SubjectSource::Cookie { slot, trusted: true } => {
+                    self.scan.slot(*slot).first().and_then(usable)
+                }
                 SubjectSource::Cookie { slot, trusted: false } => {
                     self.signed_id(*slot, decision).map(|seen| Cow::Borrowed(seen.value))
                 }
@@ -372,7 +400,8 @@ impl<'a> Inputs<'_, 'a> {
     fn flag(&self, flag: &Flag, decision: &mut Decision<'a>) -> Outcome {
         let subject = decision.subject.clone();
         let subject = subject.as_deref();
-        let outcome = |variant, reason| Outcome { variant, reason, pin: Keep::Leave, cookie: CookieFate::Unasked };
+        let outcome =
+            |variant, reason| Outcome { variant, reason, pin: Keep::Leave, cookie: CookieFate::Unasked };
         if self.is_listed(&flag.deny, subject) {
             return outcome(None, Reason::Deny);
         }
@@ -401,7 +430,8 @@ impl<'a> Inputs<'_, 'a> {
         if let Some((slot, spec)) = &flag.pin {
             let binding = pin_binding(spec, flag, subject);
             let seen = self.verified(*slot, &binding, &mut decision.invalid);
-            let named = |seen: &Verified<'_>| flag.variants.iter().position(|v| v.name.as_bytes() == seen.value);
+            let named =
+                |seen: &Verified<'_>| flag.variants.iter().position(|v| v.name.as_bytes() == seen.value);
             if let Some((seen, variant)) = seen.and_then(|seen| named(&seen).map(|variant| (seen, variant))) {
                 let mut outcome = outcome(Some(variant), Reason::Pin);
                 if self.is_due(spec, &seen) {
@@ -427,11 +457,18 @@ impl<'a> Inputs<'_, 'a> {
             return if self.scan.slot(*slot).count() > 0 { Keep::Delete } else { Keep::Leave };
         };
         let expiry = self.now.saturating_add(spec.max_age);
-        self.keys.sign(&pin_binding(spec, flag, subject), &variant.name, expiry).map_or(Keep::Leave, Keep::Set)
+        self.keys
+            .sign(&pin_binding(spec, flag, subject), &variant.name, expiry)
+            .map_or(Keep::Leave, Keep::Set)
     }
 
     /// The variant a signed query parameter of a GET request asks for; `Some(None)` is stable.
-    fn signed_override(&self, flag: &Flag, subject: Option<&[u8]>, invalid: &mut u32) -> Option<Option<usize>> {
+    fn signed_override(
+        &self,
+        flag: &Flag,
+        subject: Option<&[u8]>,
+        invalid: &mut u32,
+    ) -> Option<Option<usize>> {
         let name = flag.query.as_ref()?;
         if self.request.first(b":method") != Some(b"GET") {
             return None;
@@ -461,17 +498,22 @@ impl<'a> Inputs<'_, 'a> {
     fn is_listed(&self, lists: &Lists, subject: Option<&[u8]>) -> bool {
         let is = |wanted: &[Expected], value: &[u8]| wanted.iter().any(|wanted| matches(wanted, value));
         subject.is_some_and(|subject| is(&lists.subjects, subject))
-            || lists.headers.iter().any(|(name, wanted)| self.request.values(name).any(|value| is(wanted, value)))
-            || lists.cookies.iter().any(|(slot, wanted)| {
-                self.scan.slot(*slot).first().is_some_and(|value| is(wanted, value))
-            })
+            || lists
+                .headers
+                .iter()
+                .any(|(name, wanted)| self.request.values(name).any(|value| is(wanted, value)))
+            || lists
+                .cookies
+                .iter()
+                .any(|(slot, wanted)| self.scan.slot(*slot).first().is_some_and(|value| is(wanted, value)))
     }
 
     /// A cookie asks when any of its values opts in, or is of a form an application might read differently.
     fn fate(&self, cookie: &FlagCookie, outcome: &Outcome) -> CookieFate {
         let slot = self.scan.slot(cookie.slot);
         let asks = |value: &[u8]| cookie.on.iter().any(|on| on == value);
-        let murky = slot.count() > CANDIDATES || slot.candidates().any(|value| asks(value) || !is_plain(value));
+        let murky =
+            slot.count() > CANDIDATES || slot.candidates().any(|value| asks(value) || !is_plain(value));
         if !murky {
             CookieFate::Unasked
         } else if outcome.variant.is_some() || outcome.reason == Reason::Trusted {
@@ -492,7 +534,9 @@ pub fn roll(flag: &Flag, subject: Option<&[u8]>) -> (Option<usize>, Reason) {
     if !flag.has_rollout {
         return (None, Reason::Stable);
     }
-    let Some(subject) = subject.filter(|subject| !subject.is_empty()) else { return (None, Reason::NoSubject) };
+    let Some(subject) = subject.filter(|subject| !subject.is_empty()) else {
+        return (None, Reason::NoSubject);
+    };
     if let Some((layer, range)) = &flag.layer {
         // A prefix keeps a layer independent of a flag with the same name.
         let hash = murmur3(0, &[b"layer:", layer.as_bytes(), subject]);

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change<'c> {
     /// Leave exactly this value.
-    Set(Cow<'c, str>, Vec<u8>),
+    Set(Cow<'c, str>, Cow<'c, [u8]>),
     /// Remove every value.
     Remove(Cow<'c, str>),
 }
@@ -63,8 +63,13 @@ pub enum Counter {
 impl Counter {
     /// Every counter that has no labels.
     pub const PLAIN: [Counter; 7] = [
-        Counter::Stripped, Counter::CookieInvalid, Counter::CookieDuplicate, Counter::CookieOversize,
-        Counter::CookieSet, Counter::CookieExpired, Counter::Override,
+        Counter::Stripped,
+        Counter::CookieInvalid,
+        Counter::CookieDuplicate,
+        Counter::CookieOversize,
+        Counter::CookieSet,
+        Counter::CookieExpired,
+        Counter::Override,
     ];
 
     /// The metric's name. Istio's `extraStatTags` and default tag rules turn what stands before the last part into
@@ -132,6 +137,7 @@ pub fn effects<'c>(config: &'c Config, request: &Request<'_>, decision: &Decisio
     }
     let outcomes = || config.flags.iter().zip(&decision.outcomes);
     if config.filter_state {
+        effects.state.reserve(64);
         for (flag, outcome) in outcomes() {
             if !effects.state.is_empty() {
                 effects.state.push(',');
@@ -165,8 +171,7 @@ pub fn variant_name(flag: &Flag, variant: Option<usize>) -> &str {
 fn tags<'c>(config: &'c Config, request: &Request<'_>, decision: &Decision<'_>, effects: &mut Effects<'c>) {
     let mut stripped = false;
     for (index, tag) in config.tags.iter().enumerate() {
-        let wanted =
-            if config.mode == Mode::Enforce { wanted(config, decision, index) } else { None };
+        let wanted = if config.mode == Mode::Enforce { wanted(config, decision, index) } else { None };
         let (mut present, mut equal) = (0usize, false);
         for (name, value) in request.headers {
             if *name == tag.as_bytes() {
@@ -181,13 +186,20 @@ fn tags<'c>(config: &'c Config, request: &Request<'_>, decision: &Decision<'_>, 
         stripped |= present > 0;
         match wanted {
             Some(_) if present == 1 && equal => {}
-            Some(value) => effects.request.push(Change::Set(tag.into(), value.into_owned().into_bytes())),
+            Some(value) => effects.request.push(Change::Set(tag.into(), into_bytes(value))),
             None if present > 0 => effects.request.push(Change::Remove(tag.into())),
             None => {}
         }
     }
     if stripped {
         effects.counters.push(Counter::Stripped);
+    }
+}
+
+fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
 }
 
@@ -215,7 +227,9 @@ fn wanted<'c>(config: &'c Config, decision: &Decision<'_>, tag: usize) -> Option
     }
     let mine = || outcomes().filter(|(flag, _)| flag.tag == tag);
     let variant = mine().find_map(|(flag, outcome)| flag.variants.get(outcome.variant?));
-    let stable = || mine().find_map(|(flag, outcome)| flag.stable_tag.as_deref().filter(|_| outcome.reason.is_matched()));
+    let stable = || {
+        mine().find_map(|(flag, outcome)| flag.stable_tag.as_deref().filter(|_| outcome.reason.is_matched()))
+    };
     variant.map(|variant| variant.tag.as_str()).or_else(stable).map(Cow::Borrowed)
 }
 
@@ -230,20 +244,27 @@ fn is_alias(name: &[u8], tag: &str) -> bool {
 ///
 /// A cookie that opts into several flags is only refused when none of them accepts it. Beyond the caps nothing
 /// was looked at, so flag cookies may hide there: then all of them go.
-fn refused_cookies<'c>(config: &'c Config, request: &Request<'_>, decision: &Decision<'_>, effects: &mut Effects<'c>) {
+fn refused_cookies<'c>(
+    config: &'c Config,
+    request: &Request<'_>,
+    decision: &Decision<'_>,
+    effects: &mut Effects<'c>,
+) {
     let mut drop: Vec<(&[u8], &crate::config::FlagCookie)> = Vec::new();
     for (flag, outcome) in config.flags.iter().zip(&decision.outcomes) {
         let Some(cookie) = &flag.opt_in else { continue };
         let refused = matches!(outcome.cookie, CookieFate::Refused | CookieFate::RefusedForGood);
         let accepted = config.flags.iter().zip(&decision.outcomes).any(|(other, outcome)| {
-            outcome.cookie == CookieFate::Accepted && other.opt_in.as_ref().is_some_and(|o| o.slot == cookie.slot)
+            outcome.cookie == CookieFate::Accepted
+                && other.opt_in.as_ref().is_some_and(|o| o.slot == cookie.slot)
         });
         if !(refused || decision.oversize) || accepted {
             continue;
         }
         let Some(name) = config.cookies.get(cookie.slot) else { continue };
         drop.push((name.as_bytes(), cookie));
-        if let (CookieFate::RefusedForGood, Some(spec), Mode::Enforce) = (outcome.cookie, &cookie.expire, config.mode)
+        if let (CookieFate::RefusedForGood, Some(spec), Mode::Enforce) =
+            (outcome.cookie, &cookie.expire, config.mode)
             && !effects.response.cookies.iter().any(|(known, _)| *known == spec.name)
         {
             effects.response.cookies.push((spec.name.clone(), set_cookie(spec, None)));
@@ -261,7 +282,7 @@ fn refused_cookies<'c>(config: &'c Config, request: &Request<'_>, decision: &Dec
     match left {
         None => {}
         Some(left) if left.is_empty() => effects.request.push(Change::Remove("cookie".into())),
-        Some(left) => effects.request.push(Change::Set("cookie".into(), left)),
+        Some(left) => effects.request.push(Change::Set("cookie".into(), left.into())),
     }
 }
 

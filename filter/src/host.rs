@@ -194,7 +194,9 @@ extern "C" fn coalmine_on_configure(root: u32, size: usize) -> bool {
 
 fn record_faults() {
     let (errors, unknown) = vm(|vm| {
-        let add = |sum: (u64, u64), one: &(u32, u64, u64)| (sum.0.saturating_add(one.1), sum.1.saturating_add(one.2));
+        let add = |sum: (u64, u64), one: &(u32, u64, u64)| {
+            (sum.0.saturating_add(one.1), sum.1.saturating_add(one.2))
+        };
         vm.faults.0.iter().map(|(_, one)| one).fold((0, 0), add)
     });
     gauge(CONFIG_ERRORS, errors);
@@ -298,7 +300,8 @@ fn respond(response: &Response) {
     if !response.cookies.is_empty() {
         let map = abi::header_map(MAP).unwrap_or_default();
         let headers = pairs(&map).unwrap_or_default();
-        let values = |name: &'static [u8]| headers.iter().filter(move |(key, _)| *key == name).map(|(_, v)| *v);
+        let values =
+            |name: &'static [u8]| headers.iter().filter(move |(key, _)| *key == name).map(|(_, v)| *v);
         for (name, line) in &response.cookies {
             // The application may keep a cookie of the same name; two lines would leave the browser to choose.
             let sent = values(b"set-cookie")
@@ -308,7 +311,9 @@ fn respond(response: &Response) {
             }
         }
         let upstream: Vec<&[u8]> = values(b"cache-control").collect();
-        if response.private && let Some(value) = private_cache_control(&upstream.join(&b',')) {
+        if response.private
+            && let Some(value) = private_cache_control(&upstream.join(&b','))
+        {
             abi::replace_header(MAP, "cache-control", value.as_bytes());
         }
     }
@@ -370,7 +375,13 @@ mod abi {
             size: *mut usize,
         ) -> u32;
         fn proxy_get_header_map_pairs(map: MapType, data: *mut *mut u8, size: *mut usize) -> u32;
-        fn proxy_add_header_map_value(map: MapType, key: *const u8, ks: usize, value: *const u8, vs: usize) -> u32;
+        fn proxy_add_header_map_value(
+            map: MapType,
+            key: *const u8,
+            ks: usize,
+            value: *const u8,
+            vs: usize,
+        ) -> u32;
         fn proxy_replace_header_map_value(
             map: MapType,
             key: *const u8,
@@ -430,7 +441,9 @@ mod abi {
     }
 
     pub(super) fn replace_header(map: MapType, name: &str, value: &[u8]) {
-        unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+        unsafe {
+            proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+        };
     }
 
     pub(super) fn remove_header(map: MapType, name: &str) {

@@ -140,7 +140,12 @@ impl Keys {
     ///
     /// # Errors
     /// Why the token does not count, for the metrics.
-    pub fn verify<'a>(&self, binding: &Binding<'_>, token: &'a [u8], now: u64) -> Result<Verified<'a>, Invalid> {
+    pub fn verify<'a>(
+        &self,
+        binding: &Binding<'_>,
+        token: &'a [u8],
+        now: u64,
+    ) -> Result<Verified<'a>, Invalid> {
         let (kid, expiry, value, signed, given) = split(token).ok_or(Invalid::Malformed)?;
         let key = self.keys.iter().find(|key| key.id.as_bytes() == kid).ok_or(Invalid::UnknownKey)?;
         mac(key, binding, signed).verify_truncated_left(&given).map_err(|_| Invalid::Forged)?;
@@ -169,9 +174,14 @@ pub fn random_id(random: [u8; 16]) -> String {
 
 fn mac(key: &Key, binding: &Binding<'_>, signed: &[u8]) -> Hmac<Sha256> {
     let mut mac = key.mac.clone();
-    for part in
-        [b"coalmine-token".as_slice(), binding.purpose.tag(), binding.place, binding.flag, binding.subject, signed]
-    {
+    for part in [
+        b"coalmine-token".as_slice(),
+        binding.purpose.tag(),
+        binding.place,
+        binding.flag,
+        binding.subject,
+        signed,
+    ] {
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part);
     }
@@ -301,7 +311,9 @@ mod tests {
     fn every_part_of_the_binding_counts() {
         let keys = keys(&[("k1", false)]);
         let token = keys.sign(&PIN, "canary", 1000).unwrap();
-        let check = |binding: Binding<'_>, now| keys.verify(&binding, token.as_bytes(), now).map(|ok| ok.value.to_vec());
+        let check = |binding: Binding<'_>, now| {
+            keys.verify(&binding, token.as_bytes(), now).map(|ok| ok.value.to_vec())
+        };
         assert_eq!(check(PIN, 999), Ok(b"canary".to_vec()));
         assert_eq!(check(PIN, 1000), Err(Invalid::Expired));
         assert_eq!(check(Binding { purpose: Purpose::Override, ..PIN }, 0), Err(Invalid::Forged));

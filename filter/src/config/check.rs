@@ -56,7 +56,13 @@ impl Checker {
 
     #[cold]
     #[inline(never)]
-    fn object(&mut self, object: &Map<String, Value>, fields: &[Field], rest: Option<(Text, &Kind)>, path: &Path) {
+    fn object(
+        &mut self,
+        object: &Map<String, Value>,
+        fields: &[Field],
+        rest: Option<(Text, &Kind)>,
+        path: &Path,
+    ) {
         for (name, value) in object {
             let at = path.key(name);
             if let Some(field) = fields.iter().find(|field| field.name == name) {
@@ -101,7 +107,8 @@ impl Checker {
                     self.value(from, &Kind::Percent, &path.index(0));
                     self.value(until, &Kind::Percent, &path.index(1));
                 }
-                _ => self.error(path, format!("expected two percentages, from and until, found {}", list.len())),
+                _ => self
+                    .error(path, format!("expected two percentages, from and until, found {}", list.len())),
             },
             (Kind::Text(form), Value::String(text)) => {
                 if let Some(fault) = fault(*form, text) {
@@ -119,7 +126,9 @@ impl Checker {
                     self.value(value, kind, &path.index(index));
                 }
             }
-            (Kind::Map(form, kind), Value::Object(object)) => self.object(object, &[], Some((*form, kind)), path),
+            (Kind::Map(form, kind), Value::Object(object)) => {
+                self.object(object, &[], Some((*form, kind)), path);
+            }
             (Kind::Object(fields), Value::Object(object)) => self.object(object, fields, None, path),
             (Kind::Open(fields, form, kind), Value::Object(object)) => {
                 self.object(object, fields, Some((*form, kind)), path);

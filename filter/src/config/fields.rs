@@ -203,9 +203,19 @@ const COOKIE: &[Field] = &[
     field("httpOnly", Kind::Bool, "true", "Hide from scripts."),
     field("sameSite", Kind::Choice(&["Strict", "Lax", "None"]), "\"Lax\"", "The SameSite attribute."),
     field("path", Kind::Text(Text::Path), "\"/\"", "The Path attribute."),
-    field("domain", Kind::Text(Text::Domain), "", "The Domain attribute; without it the cookie is host-only."),
+    field(
+        "domain",
+        Kind::Text(Text::Domain),
+        "",
+        "The Domain attribute; without it the cookie is host-only.",
+    ),
     field("maxAge", Kind::Text(Text::Duration), "\"7d\"", "How long it lives."),
-    field("refreshBelow", Kind::Text(Text::Share), "\"25%\"", "Renew once less than this share of maxAge is left."),
+    field(
+        "refreshBelow",
+        Kind::Text(Text::Share),
+        "\"25%\"",
+        "Renew once less than this share of maxAge is left.",
+    ),
     field("partitioned", Kind::Bool, "false", "The Partitioned attribute (CHIPS)."),
 ];
 
@@ -232,9 +242,24 @@ const LIMITS: &[Field] = &[
 ];
 
 const LISTS: &[Field] = &[
-    field("subjects", FREE_LIST, "[]", "Subjects, as they are or as `sha256:<hex>` to keep names out of the cluster."),
-    field("headers", Kind::Map(Text::Header, &ONE_OR_MORE), "{}", "Header values, as they are or as `sha256:<hex>`."),
-    field("cookies", Kind::Map(Text::Cookie, &ONE_OR_MORE), "{}", "Cookie values, as they are or as `sha256:<hex>`."),
+    field(
+        "subjects",
+        FREE_LIST,
+        "[]",
+        "Subjects, as they are or as `sha256:<hex>` to keep names out of the cluster.",
+    ),
+    field(
+        "headers",
+        Kind::Map(Text::Header, &ONE_OR_MORE),
+        "{}",
+        "Header values, as they are or as `sha256:<hex>`.",
+    ),
+    field(
+        "cookies",
+        Kind::Map(Text::Cookie, &ONE_OR_MORE),
+        "{}",
+        "Cookie values, as they are or as `sha256:<hex>`.",
+    ),
 ];
 
 const FLAG: &[Field] = &[
@@ -304,7 +329,12 @@ const OPT_IN: &[Field] = &[
             field("value", Kind::Text(Text::Value), "", "The value that opts in."),
             field("values", Kind::List(&Kind::Text(Text::Value)), "[]", "Several values that opt in."),
             field("off", Kind::List(&Kind::Text(Text::Value)), "[]", "Values that opt out of the rollout."),
-            field("expire", Kind::Bool, "false", "Delete the cookie on the response when the policy refuses it."),
+            field(
+                "expire",
+                Kind::Bool,
+                "false",
+                "Delete the cookie on the response when the policy refuses it.",
+            ),
             field("path", Kind::Text(Text::Path), "\"/\"", "Path it was set with, needed to delete it."),
             field("domain", Kind::Text(Text::Domain), "", "Domain it was set with, needed to delete it."),
         ]),
@@ -315,7 +345,12 @@ const OPT_IN: &[Field] = &[
         "query",
         Kind::Object(&[
             required("name", Kind::Text(Text::Value), "Name of the query parameter."),
-            field("signed", Kind::Bool, "true", "Must be true: an unsigned override is a link that opts people in."),
+            field(
+                "signed",
+                Kind::Bool,
+                "true",
+                "Must be true: an unsigned override is a link that opts people in.",
+            ),
         ]),
         "",
         "A signed override in a query parameter of a GET request, made with `coalmine decide --sign`.",
@@ -327,12 +362,22 @@ const OPT_IN: &[Field] = &[
         "Who may opt in by cookie: anyone not denied, or only who is in `allow`. The default is `listed` when \
          there is an `allow`, else `anyone`.",
     ),
-    field("variant", Kind::Text(Text::Name), "", "The variant to opt into; by default the first of the flag."),
+    field(
+        "variant",
+        Kind::Text(Text::Name),
+        "",
+        "The variant to opt into; by default the first of the flag.",
+    ),
 ];
 
 const ROLLOUT: &[Field] = &[
     field("salt", Kind::Text(Text::Free), "\"<flag>\"", "Seed of the hash. Changing it deals everyone anew."),
-    field("holdback", Kind::Percent, "0", "Share that stays stable whatever the variants grow to, from the top."),
+    field(
+        "holdback",
+        Kind::Percent,
+        "0",
+        "Share that stays stable whatever the variants grow to, from the top.",
+    ),
 ];
 
 const SLICE: &[Field] = &[
@@ -342,12 +387,22 @@ const SLICE: &[Field] = &[
 
 const HEADER: &[Field] = &[
     required("name", Kind::Text(Text::Header), "Name of the tag header."),
-    field("values", Kind::Map(Text::Name, &Kind::Text(Text::Value)), "{}", "Header value per variant; by default its name."),
+    field(
+        "values",
+        Kind::Map(Text::Name, &Kind::Text(Text::Value)),
+        "{}",
+        "Header value per variant; by default its name.",
+    ),
     field("emitStable", Kind::Bool, "false", "Send `stable` too, rather than no header."),
 ];
 
 const RESPONSE: &[Field] = &[
-    field("header", Kind::Text(Text::Header), "", "A response header that names the variant, `checkout=canary`."),
+    field(
+        "header",
+        Kind::Text(Text::Header),
+        "",
+        "A response header that names the variant, `checkout=canary`.",
+    ),
     field(
         "vary",
         Kind::Choice(&["auto", "never"]),

@@ -2,21 +2,35 @@
 //!
 //! Values of a wrong shape were reported before; here they read as absent, so that one mistake never hides
 //! another and the tag headers of a broken configuration are still known.
+//!
+//! Longer than most files because every check of meaning stands beside the field it concerns.
 
 use super::check::{integer, percent};
 use super::fields::Text;
 use super::text::{duration, fault, quote, share, time};
 use super::{
-    Config, CookieSpec, DEFAULT_TAG, Expected, Flag, FlagCookie, Glob, KeySource, Lists, Mode, OnBadConfig, Path,
-    Problem, Role, SameSite, Severity, SubjectSource, Value, Variant, When, Who,
+    Config, CookieSpec, DEFAULT_TAG, Expected, Flag, FlagCookie, Glob, KeySource, Lists, Mode, OnBadConfig,
+    Path, Problem, Role, SameSite, Severity, SubjectSource, Value, Variant, When, Who,
 };
 use crate::bucket::{BUCKETS, Slice};
 use crate::cookie::Limits;
 
 /// Headers that must never be a tag: stripping or setting one would break requests or authentication.
 const RESERVED: &[&str] = &[
-    "host", "cookie", "set-cookie", "authorization", "connection", "content-length", "content-type", "te",
-    "transfer-encoding", "upgrade", "vary", "cache-control", "x-forwarded-for", "x-forwarded-client-cert",
+    "host",
+    "cookie",
+    "set-cookie",
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "vary",
+    "cache-control",
+    "x-forwarded-for",
+    "x-forwarded-client-cert",
 ];
 
 /// A value and the way to it.
@@ -239,7 +253,8 @@ impl Lowering<'_> {
                 let trusted = at.get("trusted").bool().unwrap_or(false);
                 SubjectSource::Cookie { slot: self.slot(name), trusted }
             } else if generate.is_set() {
-                let age = generate.get("maxAge").text(Text::Duration).and_then(duration).unwrap_or(180 * 86_400);
+                let age =
+                    generate.get("maxAge").text(Text::Duration).and_then(duration).unwrap_or(180 * 86_400);
                 let mut spec = self.cookie(&nothing, defaults, "coalmine", Some(age));
                 if let Some(name) = generate.get("cookie").text(Text::Cookie) {
                     spec.name = name.into();
@@ -283,7 +298,10 @@ impl Lowering<'_> {
             None => base.into(),
         };
         if !spec.secure && (spec.same_site == Some(SameSite::None) || spec.partitioned) {
-            self.error(&pick("secure").path, "browsers drop SameSite=None and Partitioned cookies without Secure");
+            self.error(
+                &pick("secure").path,
+                "browsers drop SameSite=None and Partitioned cookies without Secure",
+            );
         }
         let path = if own.get("name").is_set() { own.get("name").path } else { own.path.clone() };
         self.prefix_rules(&spec, &path);
@@ -293,7 +311,10 @@ impl Lowering<'_> {
     fn prefix_rules(&mut self, spec: &CookieSpec, at: &Path) {
         let name = spec.name.to_ascii_lowercase();
         if name.starts_with("__host-") && !(spec.secure && spec.path == "/" && spec.domain.is_none()) {
-            self.error(at, "browsers drop a `__Host-` cookie unless it is secure, has path `/` and no domain");
+            self.error(
+                at,
+                "browsers drop a `__Host-` cookie unless it is secure, has path `/` and no domain",
+            );
         } else if name.starts_with("__secure-") && !spec.secure {
             self.error(at, "browsers drop a `__Secure-` cookie unless it is secure");
         }
@@ -361,7 +382,12 @@ impl Lowering<'_> {
             name: name.into(),
             enabled: at.get("enabled").bool().unwrap_or(true),
             when: When {
-                hosts: when.get("hosts").texts(Text::Glob).iter().map(|h| Glob::new(&h.to_ascii_lowercase())).collect(),
+                hosts: when
+                    .get("hosts")
+                    .texts(Text::Glob)
+                    .iter()
+                    .map(|h| Glob::new(&h.to_ascii_lowercase()))
+                    .collect(),
                 paths: when.get("paths").globs(),
                 exclude_paths: when.get("excludePaths").globs(),
                 methods: when.get("methods").texts(Text::Method).into_iter().map(Into::into).collect(),
@@ -425,8 +451,13 @@ impl Lowering<'_> {
                 let beyond = variant.slice.end() > BUCKETS || variant.slice.overlaps(&top);
                 let others = variants.iter().take(index);
                 if beyond {
-                    self.error(path, "its slice reaches beyond 100 or into the holdback at the top; move `start`");
-                } else if let Some((_, other)) = others.clone().find(|(_, v)| v.slice.overlaps(&variant.slice)) {
+                    self.error(
+                        path,
+                        "its slice reaches beyond 100 or into the holdback at the top; move `start`",
+                    );
+                } else if let Some((_, other)) =
+                    others.clone().find(|(_, v)| v.slice.overlaps(&variant.slice))
+                {
                     let message = format!("its slice overlaps that of `{}`; move `start`", other.name);
                     self.error(path, &message);
                 }
@@ -450,7 +481,8 @@ impl Lowering<'_> {
         if wanted == Some("stable") {
             self.error(&at.path, "opting into stable is what `off` values of the cookie are for");
         }
-        let known = |name: &str, variants: &[Variant]| variants.iter().position(|variant| variant.name == name);
+        let known =
+            |name: &str, variants: &[Variant]| variants.iter().position(|variant| variant.name == name);
         if let Some(place) = known(wanted.unwrap_or("canary"), variants) {
             return place;
         }
@@ -465,7 +497,8 @@ impl Lowering<'_> {
 
     fn flag_cookie(&mut self, at: &At<'_>) -> Option<FlagCookie> {
         let name = at.get("name").text(Text::Cookie)?;
-        let own = |list: Vec<&str>| list.into_iter().map(|value| value.as_bytes().to_vec()).collect::<Vec<_>>();
+        let own =
+            |list: Vec<&str>| list.into_iter().map(|value| value.as_bytes().to_vec()).collect::<Vec<_>>();
         let mut on = own(at.get("values").texts(Text::Value));
         on.extend(at.get("value").text(Text::Value).map(|value| value.as_bytes().to_vec()));
         let off = own(at.get("off").texts(Text::Value));
@@ -513,7 +546,8 @@ impl Lowering<'_> {
 
     fn layer(&mut self, at: &At<'_>) -> Option<(String, Slice)> {
         let name = at.get("name").text(Text::Name)?;
-        let mut ends = at.get("range").items().filter_map(|end| end.percent()).collect::<Vec<_>>().into_iter();
+        let mut ends =
+            at.get("range").items().filter_map(|end| end.percent()).collect::<Vec<_>>().into_iter();
         let (from, until) = (ends.next()?, ends.next()?);
         if from >= until {
             self.error(&at.get("range").path, "ends before it begins");
@@ -548,7 +582,10 @@ impl Lowering<'_> {
         }
         let spec = self.cookie(&own, defaults, &format!("coalmine-{flag}"), None);
         if self.config.cookies.contains(&spec.name) {
-            self.error(&own.path, &format!("cookie {} is already used for something else", quote(&spec.name)));
+            self.error(
+                &own.path,
+                &format!("cookie {} is already used for something else", quote(&spec.name)),
+            );
         }
         Some((self.slot(&spec.name), spec))
     }
@@ -589,7 +626,9 @@ impl Lowering<'_> {
     fn needs(&mut self, root: &At<'_>) {
         let config = &self.config;
         let hashes = config.flags.iter().any(|flag| flag.has_rollout || flag.layer.is_some());
-        let signed = |source: &SubjectSource| !matches!(source, SubjectSource::Header(_) | SubjectSource::Cookie { trusted: true, .. });
+        let signed = |source: &SubjectSource| {
+            !matches!(source, SubjectSource::Header(_) | SubjectSource::Cookie { trusted: true, .. })
+        };
         let kept = config.flags.iter().any(|flag| flag.pin.is_some() || flag.query.is_some());
         let generates = config.subject.iter().any(|source| matches!(source, SubjectSource::Generate { .. }));
         let reads = root.get("subject").is_set() && config.subject.iter().any(signed);
@@ -597,10 +636,16 @@ impl Lowering<'_> {
         self.config.needs_key = kept || reads || (hashes && generates);
         let can_sign = self.config.keys.iter().any(|key| !key.verify_only);
         if no_subject {
-            self.error(&root.get("subject").path, "a rollout needs a subject; remove this field to generate ids");
+            self.error(
+                &root.get("subject").path,
+                "a rollout needs a subject; remove this field to generate ids",
+            );
         }
         if self.config.needs_key && !can_sign {
-            self.error(&root.get("keys").path, "no key signs, but generated ids, pins and overrides need one");
+            self.error(
+                &root.get("keys").path,
+                "no key signs, but generated ids, pins and overrides need one",
+            );
         }
     }
 

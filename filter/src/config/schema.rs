@@ -15,7 +15,8 @@ pub fn schema() -> Value {
 }
 
 fn object(fields: &[Field], rest: Option<(Text, &Kind)>) -> Value {
-    let properties: Map<String, Value> = fields.iter().map(|field| (field.name.to_owned(), property(field))).collect();
+    let properties: Map<String, Value> =
+        fields.iter().map(|field| (field.name.to_owned(), property(field))).collect();
     let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
     let mut schema = Map::new();
     schema.insert("type".into(), json!("object"));

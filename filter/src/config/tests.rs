@@ -23,8 +23,13 @@ fn the_minimal_configuration_is_complete() {
     assert!(problems.is_empty() && !config.inert, "{problems:?}");
     let flag = &config.flags[0];
     assert_eq!((flag.salt.as_str(), &config.tags[..]), ("checkout", &["x-canary".to_owned()][..]));
-    assert_eq!(flag.variants, [Variant { name: "canary".into(), tag: "canary".into(), slice: Slice { start: 0, width: 5000 } }]);
-    assert!(matches!(&config.subject[..], [SubjectSource::Generate { cookie, .. }] if cookie.name == "__Host-coalmine"));
+    assert_eq!(
+        flag.variants,
+        [Variant { name: "canary".into(), tag: "canary".into(), slice: Slice { start: 0, width: 5000 } }]
+    );
+    assert!(
+        matches!(&config.subject[..], [SubjectSource::Generate { cookie, .. }] if cookie.name == "__Host-coalmine")
+    );
     assert_eq!((config.keys[0].id.as_str(), config.keys[0].env.as_str()), ("k1", "COALMINE_KEY_K1"));
     assert!(config.needs_key && config.needs_clock());
     assert_eq!(config.vary, "Cookie");
@@ -78,8 +83,12 @@ fn the_full_configuration_is_accepted_and_names_every_field() {
     fn inner(kind: &fields::Kind, value: &Value, at: &str, out: &mut Vec<String>) {
         match kind {
             fields::Kind::Object(fields) | fields::Kind::Open(fields, ..) => missing(fields, value, at, out),
-            fields::Kind::List(kind) => value.as_array().into_iter().flatten().take(1).for_each(|v| inner(kind, v, at, out)),
-            fields::Kind::Either(kinds) => kinds.iter().filter(|_| value.is_object()).for_each(|k| inner(k, value, at, out)),
+            fields::Kind::List(kind) => {
+                value.as_array().into_iter().flatten().take(1).for_each(|v| inner(kind, v, at, out));
+            }
+            fields::Kind::Either(kinds) => {
+                kinds.iter().filter(|_| value.is_object()).for_each(|k| inner(k, value, at, out));
+            }
             _ => {}
         }
     }
@@ -93,53 +102,170 @@ fn the_full_configuration_is_accepted_and_names_every_field() {
 fn every_wrong_field_is_named_with_its_path() {
     let cases: &[(Value, &str)] = &[
         (json!([]), "Error expected an object, found a list"),
-        (json!({"mode": "enforec", "flags": [{"name": "f"}]}), "Error mode: `enforec` is not one of enforce, observe, off, did you mean `enforce`?"),
-        (json!({"mode": "x", "flags": [{"name": "f"}]}), "Error mode: `x` is not one of enforce, observe, off"),
-        (json!({"falgs": [], "flags": [{"name": "f"}]}), "Unknown falgs: unknown field, did you mean `flags`?"),
+        (
+            json!({"mode": "enforec", "flags": [{"name": "f"}]}),
+            "Error mode: `enforec` is not one of enforce, observe, off, did you mean `enforce`?",
+        ),
+        (
+            json!({"mode": "x", "flags": [{"name": "f"}]}),
+            "Error mode: `x` is not one of enforce, observe, off",
+        ),
+        (
+            json!({"falgs": [], "flags": [{"name": "f"}]}),
+            "Unknown falgs: unknown field, did you mean `flags`?",
+        ),
         (json!({"flags": {}}), "Error flags: expected a list, found an object"),
         (json!({"flags": [{}]}), "Error flags[0]: `name` is missing"),
-        (json!({"flags": [{"name": "F"}]}), "Error flags[0].name: `F` is not a name of 1 to 32 of a-z, 0-9 and -"),
+        (
+            json!({"flags": [{"name": "F"}]}),
+            "Error flags[0].name: `F` is not a name of 1 to 32 of a-z, 0-9 and -",
+        ),
         (json!({"flags": [{"name": "f"}, {"name": "f"}]}), "Error flags[1].name: flag `f` is listed twice"),
-        (flag(json!({"rollout": {"canary": 100, "blue": 12}})), "Error flags[0].rollout: percentages sum to 112, at most 100"),
-        (flag(json!({"rollout": {"canary": 99.5, "holdback": 1}})), "Error flags[0].rollout: percentages sum to 100.5, at most 100"),
-        (flag(json!({"rollout": {"canary": 0.0001}})), "Error flags[0].rollout.canary: 0.0001 is not a percentage from 0 to 100 in steps of 0.001"),
-        (flag(json!({"rollout": {"canary": -1}})), "Error flags[0].rollout.canary: -1 is not a percentage from 0 to 100 in steps of 0.001"),
-        (flag(json!({"rollout": {"canary": "5"}})), "Error flags[0].rollout.canary: expected a percentage or an object, found the string `5`"),
-        (flag(json!({"rollout": {"stable": 95}})), "Error flags[0].rollout.stable: `stable` is what the other variants leave; remove it"),
-        (flag(json!({"rollout": {"a": {"percent": 10}, "b": {"percent": 10, "start": 5}}})), "Error flags[0].rollout.b: its slice overlaps that of `a`; move `start`"),
-        (flag(json!({"rollout": {"a": {"percent": 10, "start": 95}}})), "Error flags[0].rollout.a: its slice reaches beyond 100 or into the holdback at the top; move `start`"),
-        (flag(json!({"optIn": {"cookie": {"name": "ff", "value": true}}})), "Error flags[0].optIn.cookie.value: expected a string, found the boolean true; quote it, YAML reads bare on, off, yes and no as booleans"),
-        (flag(json!({"optIn": {"cookie": {"name": "ff", "value": 1}}})), "Error flags[0].optIn.cookie.value: expected a string, found the number 1; quote it"),
-        (flag(json!({"optIn": {"cookie": {"name": "ff", "value": "a b"}}})), "Error flags[0].optIn.cookie.value: `a b` is not 1 to 64 of A-Z, a-z, 0-9 and . _ ~ -"),
-        (flag(json!({"optIn": {"cookie": {"name": "ff"}}})), "Error flags[0].optIn.cookie: needs `value`, `values` or `off`"),
-        (flag(json!({"optIn": {"cookie": {"name": "f f", "value": "on"}}})), "Error flags[0].optIn.cookie.name: `f f` is not a cookie name (no spaces, `=`, `;` or quotes)"),
-        (flag(json!({"optIn": {"query": {"name": "cg", "signed": false}}})), "Error flags[0].optIn.query.signed: an unsigned override is a link that opts anyone in; sign it"),
-        (flag(json!({"header": "X-Canary"})), "Error flags[0].header: `X-Canary` is not a header name of a-z, 0-9 and -, in lower case"),
-        (flag(json!({"header": "cookie"})), "Error flags[0].header: `cookie` cannot be a tag: it has a meaning of its own"),
+        (
+            flag(json!({"rollout": {"canary": 100, "blue": 12}})),
+            "Error flags[0].rollout: percentages sum to 112, at most 100",
+        ),
+        (
+            flag(json!({"rollout": {"canary": 99.5, "holdback": 1}})),
+            "Error flags[0].rollout: percentages sum to 100.5, at most 100",
+        ),
+        (
+            flag(json!({"rollout": {"canary": 0.0001}})),
+            "Error flags[0].rollout.canary: 0.0001 is not a percentage from 0 to 100 in steps of 0.001",
+        ),
+        (
+            flag(json!({"rollout": {"canary": -1}})),
+            "Error flags[0].rollout.canary: -1 is not a percentage from 0 to 100 in steps of 0.001",
+        ),
+        (
+            flag(json!({"rollout": {"canary": "5"}})),
+            "Error flags[0].rollout.canary: expected a percentage or an object, found the string `5`",
+        ),
+        (
+            flag(json!({"rollout": {"stable": 95}})),
+            "Error flags[0].rollout.stable: `stable` is what the other variants leave; remove it",
+        ),
+        (
+            flag(json!({"rollout": {"a": {"percent": 10}, "b": {"percent": 10, "start": 5}}})),
+            "Error flags[0].rollout.b: its slice overlaps that of `a`; move `start`",
+        ),
+        (
+            flag(json!({"rollout": {"a": {"percent": 10, "start": 95}}})),
+            "Error flags[0].rollout.a: its slice reaches beyond 100 or into the holdback at the top; move `start`",
+        ),
+        (
+            flag(json!({"optIn": {"cookie": {"name": "ff", "value": true}}})),
+            "Error flags[0].optIn.cookie.value: expected a string, found the boolean true; quote it, YAML reads bare on, off, yes and no as booleans",
+        ),
+        (
+            flag(json!({"optIn": {"cookie": {"name": "ff", "value": 1}}})),
+            "Error flags[0].optIn.cookie.value: expected a string, found the number 1; quote it",
+        ),
+        (
+            flag(json!({"optIn": {"cookie": {"name": "ff", "value": "a b"}}})),
+            "Error flags[0].optIn.cookie.value: `a b` is not 1 to 64 of A-Z, a-z, 0-9 and . _ ~ -",
+        ),
+        (
+            flag(json!({"optIn": {"cookie": {"name": "ff"}}})),
+            "Error flags[0].optIn.cookie: needs `value`, `values` or `off`",
+        ),
+        (
+            flag(json!({"optIn": {"cookie": {"name": "f f", "value": "on"}}})),
+            "Error flags[0].optIn.cookie.name: `f f` is not a cookie name (no spaces, `=`, `;` or quotes)",
+        ),
+        (
+            flag(json!({"optIn": {"query": {"name": "cg", "signed": false}}})),
+            "Error flags[0].optIn.query.signed: an unsigned override is a link that opts anyone in; sign it",
+        ),
+        (
+            flag(json!({"header": "X-Canary"})),
+            "Error flags[0].header: `X-Canary` is not a header name of a-z, 0-9 and -, in lower case",
+        ),
+        (
+            flag(json!({"header": "cookie"})),
+            "Error flags[0].header: `cookie` cannot be a tag: it has a meaning of its own",
+        ),
         (flag(json!({"header": {"nmae": "x-a"}})), "Error flags[0].header: `name` is missing"),
-        (flag(json!({"window": {"from": "tomorrow"}})), "Error flags[0].window.from: `tomorrow` is not an RFC 3339 time such as 2026-12-01T00:00:00Z"),
-        (flag(json!({"window": {"from": "2026-12-02T00:00:00Z", "until": "2026-12-01T00:00:00Z"}})), "Error flags[0].window.until: is not after `from`"),
-        (flag(json!({"deny": {"subjects": ["sha256:12"]}})), "Error flags[0].deny.subjects[0]: `sha256:` is followed by 64 hexadecimal digits"),
-        (flag(json!({"layer": {"name": "l", "range": [0]}})), "Error flags[0].layer.range: expected two percentages, from and until, found 1"),
-        (flag(json!({"layer": {"name": "l", "range": [50, 0]}})), "Error flags[0].layer.range: ends before it begins"),
-        (flag(json!({"sticky": "pin", "cookie": {"name": "__Host-x", "domain": "example.com"}})), "Error flags[0].cookie.name: browsers drop a `__Host-` cookie unless it is secure, has path `/` and no domain"),
-        (flag(json!({"sticky": "pin", "cookie": {"maxAge": "500d"}})), "Error flags[0].cookie.maxAge: `500d` is not a duration such as 90s, 15m, 12h or 7d, at most 400d"),
-        (json!({"cookieDefaults": {"secure": false, "sameSite": "None"}, "flags": [{"name": "f"}]}), "Error cookieDefaults.secure: browsers drop SameSite=None and Partitioned cookies without Secure"),
-        (json!({"subject": [], "flags": [{"name": "f", "rollout": {"canary": 5}}]}), "Error subject: a rollout needs a subject; remove this field to generate ids"),
-        (json!({"subject": [{"header": "a", "cookie": "b"}], "flags": [{"name": "f"}]}), "Error subject[0]: needs exactly one of header, cookie and generate"),
-        (json!({"keys": [], "flags": [{"name": "f", "rollout": {"canary": 5}}]}), "Error keys: no key signs, but generated ids, pins and overrides need one"),
-        (json!({"keys": [{"id": "k", "env": "A"}, {"id": "k", "env": "B"}], "flags": [{"name": "f"}]}), "Error keys[1].id: key `k` is listed twice"),
-        (json!({"limits": {"cookieBytes": 1.5}, "flags": [{"name": "f"}]}), "Error limits.cookieBytes: 1.5 is not a whole number from 64 to 65536"),
-        (json!({"tagsHeader": "x-canary", "flags": [{"name": "f"}]}), "Error tagsHeader: is also the tag header of a flag; use another name"),
-        (flag(json!({"when": {"methods": ["get"]}})), "Error flags[0].when.methods[0]: `get` is not an HTTP method in upper case"),
-        (flag(json!({"rollout": {"b": 1, "a": 1}})), "Warning flags[0].rollout: several variants without `start`"),
-        (json!({"trust": {"principals": ["spiffe://a"]}, "flags": [{"name": "f"}]}), "Warning trust.principals: has no effect in the edge role"),
-        (json!({"role": "mesh", "flags": [{"name": "f"}]}), "Warning trust.principals: empty in the mesh role"),
+        (
+            flag(json!({"window": {"from": "tomorrow"}})),
+            "Error flags[0].window.from: `tomorrow` is not an RFC 3339 time such as 2026-12-01T00:00:00Z",
+        ),
+        (
+            flag(json!({"window": {"from": "2026-12-02T00:00:00Z", "until": "2026-12-01T00:00:00Z"}})),
+            "Error flags[0].window.until: is not after `from`",
+        ),
+        (
+            flag(json!({"deny": {"subjects": ["sha256:12"]}})),
+            "Error flags[0].deny.subjects[0]: `sha256:` is followed by 64 hexadecimal digits",
+        ),
+        (
+            flag(json!({"layer": {"name": "l", "range": [0]}})),
+            "Error flags[0].layer.range: expected two percentages, from and until, found 1",
+        ),
+        (
+            flag(json!({"layer": {"name": "l", "range": [50, 0]}})),
+            "Error flags[0].layer.range: ends before it begins",
+        ),
+        (
+            flag(json!({"sticky": "pin", "cookie": {"name": "__Host-x", "domain": "example.com"}})),
+            "Error flags[0].cookie.name: browsers drop a `__Host-` cookie unless it is secure, has path `/` and no domain",
+        ),
+        (
+            flag(json!({"sticky": "pin", "cookie": {"maxAge": "500d"}})),
+            "Error flags[0].cookie.maxAge: `500d` is not a duration such as 90s, 15m, 12h or 7d, at most 400d",
+        ),
+        (
+            json!({"cookieDefaults": {"secure": false, "sameSite": "None"}, "flags": [{"name": "f"}]}),
+            "Error cookieDefaults.secure: browsers drop SameSite=None and Partitioned cookies without Secure",
+        ),
+        (
+            json!({"subject": [], "flags": [{"name": "f", "rollout": {"canary": 5}}]}),
+            "Error subject: a rollout needs a subject; remove this field to generate ids",
+        ),
+        (
+            json!({"subject": [{"header": "a", "cookie": "b"}], "flags": [{"name": "f"}]}),
+            "Error subject[0]: needs exactly one of header, cookie and generate",
+        ),
+        (
+            json!({"keys": [], "flags": [{"name": "f", "rollout": {"canary": 5}}]}),
+            "Error keys: no key signs, but generated ids, pins and overrides need one",
+        ),
+        (
+            json!({"keys": [{"id": "k", "env": "A"}, {"id": "k", "env": "B"}], "flags": [{"name": "f"}]}),
+            "Error keys[1].id: key `k` is listed twice",
+        ),
+        (
+            json!({"limits": {"cookieBytes": 1.5}, "flags": [{"name": "f"}]}),
+            "Error limits.cookieBytes: 1.5 is not a whole number from 64 to 65536",
+        ),
+        (
+            json!({"tagsHeader": "x-canary", "flags": [{"name": "f"}]}),
+            "Error tagsHeader: is also the tag header of a flag; use another name",
+        ),
+        (
+            flag(json!({"when": {"methods": ["get"]}})),
+            "Error flags[0].when.methods[0]: `get` is not an HTTP method in upper case",
+        ),
+        (
+            flag(json!({"rollout": {"b": 1, "a": 1}})),
+            "Warning flags[0].rollout: several variants without `start`",
+        ),
+        (
+            json!({"trust": {"principals": ["spiffe://a"]}, "flags": [{"name": "f"}]}),
+            "Warning trust.principals: has no effect in the edge role",
+        ),
+        (
+            json!({"role": "mesh", "flags": [{"name": "f"}]}),
+            "Warning trust.principals: empty in the mesh role",
+        ),
         (json!({}), "Warning flags: no flags: nothing is decided"),
     ];
     for (value, expected) in cases {
         let found = problems(value.clone());
-        assert!(found.iter().any(|problem| problem.starts_with(expected)), "{value}\n want {expected}\n have {found:#?}");
+        assert!(
+            found.iter().any(|problem| problem.starts_with(expected)),
+            "{value}\n want {expected}\n have {found:#?}"
+        );
         let (config, _) = Config::from_value(value);
         assert_eq!(config.inert, expected.starts_with("Error"), "{value}");
     }
@@ -151,8 +277,12 @@ fn all_problems_are_reported_at_once() {
         {"name": "a", "rollout": {"canary": 101}, "layer": {"name": "l", "range": [0, 60]}},
         {"name": "b", "rolout": {}, "layer": {"name": "l", "range": [50, 100]}},
     ]});
-    let paths: Vec<String> = Config::from_value(&value).1.iter().map(|problem| problem.path.to_string()).collect();
-    assert_eq!(paths, ["mode", "colour", "flags[0].rollout.canary", "flags[1].rolout", "flags[1].layer.range"]);
+    let paths: Vec<String> =
+        Config::from_value(&value).1.iter().map(|problem| problem.path.to_string()).collect();
+    assert_eq!(
+        paths,
+        ["mode", "colour", "flags[0].rollout.canary", "flags[1].rolout", "flags[1].layer.range"]
+    );
 }
 
 #[test]
@@ -181,7 +311,8 @@ fn the_order_of_an_object_does_not_matter() {
     let one = parse(r#"{"flags": [{"name": "f", "rollout": {"b": 10, "a": 20, "c": 5}}]}"#);
     let two = parse(r#"{"flags": [{"rollout": {"c": 5, "a": 20, "b": 10}, "name": "f"}]}"#);
     assert_eq!(one, two);
-    let slices: Vec<_> = one.flags[0].variants.iter().map(|v| (v.name.as_str(), v.slice.start, v.slice.width)).collect();
+    let slices: Vec<_> =
+        one.flags[0].variants.iter().map(|v| (v.name.as_str(), v.slice.start, v.slice.width)).collect();
     assert_eq!(slices, [("a", 0, 20_000), ("b", 20_000, 10_000), ("c", 30_000, 5_000)]);
 }
 
@@ -192,8 +323,16 @@ fn missing_keys_are_reported_without_what_they_hold() {
         let (_, problems) = config.load_keys(|_| secret.map(|secret| secret.as_bytes().to_vec()));
         problems.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    assert_eq!(report(None), ["keys[0].env: the environment variable COALMINE_KEY_K1 is not set; name it in vmConfig.env of the WasmPlugin"]);
-    assert_eq!(report(Some("s3cr3t")), ["keys[0].env: the environment variable COALMINE_KEY_K1 holds fewer than 16 bytes"]);
+    assert_eq!(
+        report(None),
+        [
+            "keys[0].env: the environment variable COALMINE_KEY_K1 is not set; name it in vmConfig.env of the WasmPlugin"
+        ]
+    );
+    assert_eq!(
+        report(Some("s3cr3t")),
+        ["keys[0].env: the environment variable COALMINE_KEY_K1 holds fewer than 16 bytes"]
+    );
     assert_eq!(report(Some("0123456789abcdef\n")), NONE);
     let (unneeded, _) = Config::from_value(&flag(json!({})));
     assert!(unneeded.load_keys(|_| None).1.is_empty(), "nothing to sign");
@@ -225,7 +364,11 @@ fn every_field_is_documented() {
     fn walk(fields: &[fields::Field]) {
         for field in fields {
             assert!(field.doc.len() > 8 && field.doc.ends_with('.'), "{}", field.name);
-            assert!(field.default.is_empty() || serde_json::from_str::<Value>(field.default).is_ok(), "{}", field.name);
+            assert!(
+                field.default.is_empty() || serde_json::from_str::<Value>(field.default).is_ok(),
+                "{}",
+                field.name
+            );
             inner(&field.kind);
         }
     }
@@ -264,8 +407,12 @@ fn documented_defaults_are_the_defaults() {
 /// Trees that look like configurations, with anything in any place.
 fn tree() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
-        Just(Value::Null), any::<bool>().prop_map(Value::from), any::<f64>().prop_map(Value::from), any::<i64>().prop_map(Value::from),
-        any::<String>().prop_map(Value::from), "(on|x-canary|canary|7d|25%|pin|hash|edge|mesh|__Host-a|/a/\\*\\*|sha256:)".prop_map(Value::from),
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        "(on|x-canary|canary|7d|25%|pin|hash|edge|mesh|__Host-a|/a/\\*\\*|sha256:)".prop_map(Value::from),
     ];
     let key = prop_oneof![
         4 => "(flags|name|rollout|canary|holdback|salt|header|values|optIn|cookie|query|subject|keys|id|env|layer|range|when|paths|window|from|until|allow|deny|subjects|headers|cookies|response|sticky|trust|principals|generate|maxAge)",
@@ -274,7 +421,8 @@ fn tree() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(5, 60, 6, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            proptest::collection::btree_map(key.clone(), inner, 0..6).prop_map(|map| Value::Object(map.into_iter().collect())),
+            proptest::collection::btree_map(key.clone(), inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }

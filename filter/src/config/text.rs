@@ -27,11 +27,12 @@ pub(crate) fn fault(form: Text, text: &str) -> Option<String> {
             "a cookie name (no spaces, `=`, `;` or quotes)",
         ),
         Text::Free => (all(|b| (0x20..0x7f).contains(b) || *b >= 0x80, 256), "1 to 256 printable characters"),
-        Text::Glob => (all(|b| (0x21..0x7f).contains(b), GLOB_BYTES), "a glob of 1 to 120 characters without spaces"),
-        Text::Env => (
-            all(|b| b.is_ascii_alphanumeric() || *b == b'_', 64),
-            "the name of an environment variable",
-        ),
+        Text::Glob => {
+            (all(|b| (0x21..0x7f).contains(b), GLOB_BYTES), "a glob of 1 to 120 characters without spaces")
+        }
+        Text::Env => {
+            (all(|b| b.is_ascii_alphanumeric() || *b == b'_', 64), "the name of an environment variable")
+        }
         Text::Path => (
             text.starts_with('/') && all(|b| (0x21..0x7f).contains(b) && *b != b';', 256),
             "a path that starts with `/` and holds no `;`",
@@ -125,10 +126,14 @@ pub(crate) fn time(text: &str) -> Option<u64> {
         if hours > 23 || minutes > 59 {
             return None;
         }
-        i64::from(hours).checked_mul(3600)?.checked_add(i64::from(minutes).checked_mul(60)?)?.checked_mul(sign)?
+        i64::from(hours)
+            .checked_mul(3600)?
+            .checked_add(i64::from(minutes).checked_mul(60)?)?
+            .checked_mul(sign)?
     };
     // Days since 1970 by Howard Hinnant's civil calendar, for years that start in March.
-    let (year, month) = if month > 2 { (year, month.checked_sub(3)?) } else { (year.checked_sub(1)?, month.checked_add(9)?) };
+    let (year, month) =
+        if month > 2 { (year, month.checked_sub(3)?) } else { (year.checked_sub(1)?, month.checked_add(9)?) };
     let (era, of_era) = (year.checked_div(400)?, year.checked_rem(400)?);
     let of_year = month.checked_mul(153)?.checked_add(2)?.checked_div(5)?.checked_add(day)?.checked_sub(1)?;
     let leaps = of_era.checked_div(4)?.checked_sub(of_era.checked_div(100)?)?;
@@ -236,28 +241,51 @@ mod tests {
         assert_eq!(time("2026-12-01T01:30:00.123+01:30"), Some(1_796_083_200));
         assert_eq!(time("2024-02-29T23:59:59-00:00"), Some(1_709_251_199));
         for bad in [
-            "", "2026-12-01", "2026-12-01T00:00:00", "2026-13-01T00:00:00Z", "2023-02-29T00:00:00Z",
-            "2026-12-01T24:00:00Z", "2026-12-01T00:00:00.Z", "2026-12-01T00:00:00+1:00", "1969-12-31T00:00:00Z",
-            "2026-12-01T00:00:00Zé", "2026-12-0éT00:00:00Z",
+            "",
+            "2026-12-01",
+            "2026-12-01T00:00:00",
+            "2026-13-01T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "2026-12-01T24:00:00Z",
+            "2026-12-01T00:00:00.Z",
+            "2026-12-01T00:00:00+1:00",
+            "1969-12-31T00:00:00Z",
+            "2026-12-01T00:00:00Zé",
+            "2026-12-0éT00:00:00Z",
         ] {
             assert_eq!(time(bad), None, "{bad}");
         }
-        assert_eq!((share("25%"), share("100%"), share("101%"), share("%"), share("25")), (Some(25), Some(100), None, None, None));
+        assert_eq!(
+            (share("25%"), share("100%"), share("101%"), share("%"), share("25")),
+            (Some(25), Some(100), None, None, None)
+        );
     }
 
     #[test]
     fn globs() {
         let yes = [
-            ("/shop/**", "/shop/"), ("/shop/**", "/shop/a/b"), ("/shop/*", "/shop/a"), ("*.example.com", "a.example.com"),
-            ("**/x", "/a/b/x"), ("/a/*/c", "/a/b/c"), ("/a/**/c", "/a/b/b/c"), ("*", ""), ("/", "/"),
+            ("/shop/**", "/shop/"),
+            ("/shop/**", "/shop/a/b"),
+            ("/shop/*", "/shop/a"),
+            ("*.example.com", "a.example.com"),
+            ("**/x", "/a/b/x"),
+            ("/a/*/c", "/a/b/c"),
+            ("/a/**/c", "/a/b/b/c"),
+            ("*", ""),
+            ("/", "/"),
             ("spiffe://cluster.local/ns/*/sa/*", "spiffe://cluster.local/ns/istio-ingress/sa/gw"),
         ];
         for (glob, text) in yes {
             assert!(Glob::new(glob).matches(text.as_bytes()), "{glob} {text}");
         }
         let no = [
-            ("/shop/**", "/shop"), ("/shop/*", "/shop/a/b"), ("*.example.com", "example.com"), ("/a/*/c", "/a/b/b/c"),
-            ("/a", "/ab"), ("*", "a/b"), ("spiffe://cluster.local/ns/a/*", "spiffe://cluster.local/ns/a/sa/b"),
+            ("/shop/**", "/shop"),
+            ("/shop/*", "/shop/a/b"),
+            ("*.example.com", "example.com"),
+            ("/a/*/c", "/a/b/b/c"),
+            ("/a", "/ab"),
+            ("*", "a/b"),
+            ("spiffe://cluster.local/ns/a/*", "spiffe://cluster.local/ns/a/sa/b"),
         ];
         for (glob, text) in no {
             assert!(!Glob::new(glob).matches(text.as_bytes()), "{glob} {text}");

@@ -19,7 +19,7 @@ fn run(setup: &(Config, Keys), headers: Headers<'_>, principal: Option<&str>) ->
 }
 
 fn set(name: &'static str, value: &str) -> Change<'static> {
-    Change::Set(name.into(), value.into())
+    Change::Set(name.into(), value.as_bytes().to_vec().into())
 }
 
 fn remove(name: &'static str) -> Change<'static> {
@@ -41,7 +41,9 @@ fn tags_are_replaced_or_removed_and_never_added_to() {
     let setup = voting(json!({}));
     assert_eq!(run(&setup, &[("cookie", "featureflag=on")], None).request, [set("x-canary", "canary")]);
     assert_eq!(run(&setup, &[], None).request, [], "nothing to strip, nothing to call");
-    for forged in [&[("x-canary", "canary")][..], &[("x-canary", "a"), ("x-canary", "canary")], &[("x-canary", "")]] {
+    for forged in
+        [&[("x-canary", "canary")][..], &[("x-canary", "a"), ("x-canary", "canary")], &[("x-canary", "")]]
+    {
         let effects = run(&setup, forged, None);
         assert_eq!(effects.request, [remove("x-canary")]);
         assert!(effects.counters.contains(&Counter::Stripped));
@@ -61,10 +63,14 @@ fn tags_are_stripped_in_every_mode_and_state() {
         assert!(effects.request.contains(&remove("x-canary")), "{mode}");
         assert!(effects.response.is_empty(), "{mode}");
     }
-    for broken in [r#"{"flags": [{"name": "f", "header": "x-mine", "rollout": {"canary": 112}}]}"#, r#"{"flags": [{"header": {"name": "X-Mine"}}], "mode": 1}"#] {
+    for broken in [
+        r#"{"flags": [{"name": "f", "header": "x-mine", "rollout": {"canary": 112}}]}"#,
+        r#"{"flags": [{"header": {"name": "X-Mine"}}], "mode": 1}"#,
+    ] {
         let (config, _) = Config::parse(broken.as_bytes());
         assert!(config.inert);
-        let effects = run(&(config, Keys::none()), &[("x-mine", "canary"), ("cookie", "featureflag=on")], None);
+        let effects =
+            run(&(config, Keys::none()), &[("x-mine", "canary"), ("cookie", "featureflag=on")], None);
         assert_eq!(effects.request, [Change::Remove("x-mine".into())]);
         assert_eq!(effects.counters, [Counter::Stripped]);
     }
@@ -86,7 +92,8 @@ fn a_refused_flag_cookie_is_neither_forwarded_nor_kept() {
     let setup = voting(json!({}));
     let effects = run(&setup, &[("x-bot", "1"), ("cookie", "a=1; featureflag=on"), ("cookie", "b=2")], None);
     assert_eq!(effects.request, [set("cookie", "a=1; b=2")]);
-    let line = "featureflag=; Path=/vote; Domain=example.com; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+    let line =
+        "featureflag=; Path=/vote; Domain=example.com; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
     assert_eq!(effects.response.cookies, [("featureflag".to_owned(), line.to_owned())]);
     let alone = run(&setup, &[("x-bot", "1"), ("cookie", "featureflag=on")], None);
     assert_eq!(alone.request, [remove("cookie")]);
@@ -94,8 +101,13 @@ fn a_refused_flag_cookie_is_neither_forwarded_nor_kept() {
     let effects = run(&setup, &[("cookie", &hidden)], None);
     assert!(matches!(&effects.request[..], [Change::Set(_, left)] if !left.ends_with(b"featureflag=on")));
     let off = run(&voting(json!({"mode": "off"})), &[("cookie", "featureflag=on")], None);
-    assert_eq!((off.request, off.response.cookies), (vec![remove("cookie")], vec![]), "the kill switch deletes nothing");
-    let observe = run(&voting(json!({"mode": "observe"})), &[("x-bot", "1"), ("cookie", "featureflag=on")], None);
+    assert_eq!(
+        (off.request, off.response.cookies),
+        (vec![remove("cookie")], vec![]),
+        "the kill switch deletes nothing"
+    );
+    let observe =
+        run(&voting(json!({"mode": "observe"})), &[("x-bot", "1"), ("cookie", "featureflag=on")], None);
     assert_eq!(observe.request, [], "observe changes nothing");
 }
 
@@ -114,11 +126,19 @@ fn flags_that_share_a_header_are_tried_in_order() {
         json!({"name": name, "optIn": {"variant": name, "cookie": {"name": cookie, "value": "on"}},
                "header": {"name": "x-canary", "values": {name: format!("v-{name}")}, "emitStable": true}})
     };
-    let setup = config(json!({"tagsHeader": "x-tags", "reasonHeader": "x-why", "flags": [flag("one", "a"), flag("two", "b")]}));
+    let setup = config(
+        json!({"tagsHeader": "x-tags", "reasonHeader": "x-why", "flags": [flag("one", "a"), flag("two", "b")]}),
+    );
     let both = run(&setup, &[("cookie", "a=on; b=on")], None).request;
-    assert_eq!(both, [set("x-canary", "v-one"), set("x-tags", "one=one,two=two"), set("x-why", "one=optin,two=optin")]);
+    assert_eq!(
+        both,
+        [set("x-canary", "v-one"), set("x-tags", "one=one,two=two"), set("x-why", "one=optin,two=optin")]
+    );
     let second = run(&setup, &[("cookie", "b=on"), ("x-tags", "forged")], None).request;
-    assert_eq!(second, [set("x-canary", "v-two"), set("x-tags", "two=two"), set("x-why", "one=stable,two=optin")]);
+    assert_eq!(
+        second,
+        [set("x-canary", "v-two"), set("x-tags", "two=two"), set("x-why", "one=stable,two=optin")]
+    );
     let none = run(&setup, &[("x-tags", "forged")], None).request;
     assert_eq!(none, [set("x-canary", "stable"), remove("x-tags"), set("x-why", "one=stable,two=stable")]);
 }
@@ -130,8 +150,16 @@ fn set_cookie_byte_by_byte() {
     let lines: Vec<&str> = effects.response.cookies.iter().map(|(_, line)| line.as_str()).collect();
     let [id, pin] = lines[..] else { panic!("{lines:?}") };
     let attributes = "; Secure; HttpOnly; SameSite=Lax";
-    assert!(id.starts_with("__Host-coalmine=1.k1.") && id.ends_with(&format!("; Path=/; Max-Age=15552000{attributes}")), "{id}");
-    assert!(pin.starts_with("__Host-coalmine-f=1.k1.") && pin.ends_with(&format!("; Path=/; Max-Age=604800{attributes}")), "{pin}");
+    assert!(
+        id.starts_with("__Host-coalmine=1.k1.")
+            && id.ends_with(&format!("; Path=/; Max-Age=15552000{attributes}")),
+        "{id}"
+    );
+    assert!(
+        pin.starts_with("__Host-coalmine-f=1.k1.")
+            && pin.ends_with(&format!("; Path=/; Max-Age=604800{attributes}")),
+        "{pin}"
+    );
     assert!(effects.response.private);
 
     let loose = json!({"secure": false, "httpOnly": false, "sameSite": "Strict", "path": "/shop", "domain": "example.com", "maxAge": "90s"});
@@ -146,11 +174,20 @@ fn set_cookie_byte_by_byte() {
 
 #[test]
 fn caches_are_told_what_the_answer_depends_on() {
-    let vary = |value: serde_json::Value, headers: Headers<'_>| run(&config(value), headers, None).response.vary;
+    let vary =
+        |value: serde_json::Value, headers: Headers<'_>| run(&config(value), headers, None).response.vary;
     let user = json!([{"header": "x-user"}]);
     let rollout = json!([{"name": "f", "rollout": {"canary": 1}, "when": {"excludePaths": ["/assets/**"]}}]);
-    assert_eq!(vary(json!({"subject": user, "flags": rollout}), &[(":path", "/")]), "x-user", "stable answers too");
-    assert_eq!(vary(json!({"subject": user, "flags": rollout}), &[(":path", "/assets/a.js")]), "", "immutable assets");
+    assert_eq!(
+        vary(json!({"subject": user, "flags": rollout}), &[(":path", "/")]),
+        "x-user",
+        "stable answers too"
+    );
+    assert_eq!(
+        vary(json!({"subject": user, "flags": rollout}), &[(":path", "/assets/a.js")]),
+        "",
+        "immutable assets"
+    );
     assert_eq!(vary(json!({"flags": rollout}), &[(":path", "/")]), "Cookie");
     let flag = json!([{"name": "f", "optIn": {"cookie": {"name": "ff", "value": "on"}}, "allow": {"headers": {"x-team": "qa"}}}]);
     assert_eq!(vary(json!({"flags": flag}), &[]), "Cookie, x-team");
@@ -169,10 +206,13 @@ fn telemetry_uses_a_fixed_vocabulary() {
     let effects = run(&setup, &[("cookie", "featureflag=on; featureflag=x")], None);
     assert_eq!(effects.state, "voting=canary;r=optin");
     let names: Vec<String> = effects.counters.iter().map(|counter| counter.metric(&setup.0)).collect();
-    assert_eq!(names, [
-        "canary_flag=.=voting;.;canary_variant=.=canary;.;canary_reason=.=optin;.;coalmine_decisions_total",
-        "wasm_filter.coalmine.cookie_duplicate_total",
-    ]);
+    assert_eq!(
+        names,
+        [
+            "canary_flag=.=voting;.;canary_variant=.=canary;.;canary_reason=.=optin;.;coalmine_decisions_total",
+            "wasm_filter.coalmine.cookie_duplicate_total",
+        ]
+    );
     let quiet = voting(json!({"telemetry": {"metrics": false, "filterState": false}}));
     let effects = run(&quiet, &[("cookie", "featureflag=on")], None);
     assert_eq!((effects.state.as_str(), effects.counters.len()), ("", 0));
@@ -228,7 +268,7 @@ proptest! {
                     prop_assert!(!value.iter().any(u8::is_ascii_control));
                     emitted.push(name.as_bytes().to_vec());
                     if name != "cookie" {
-                        emitted.push(value.clone());
+                        emitted.push(value.to_vec());
                     }
                 }
                 Change::Remove(name) => emitted.push(name.as_bytes().to_vec()),
