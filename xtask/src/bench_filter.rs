@@ -36,26 +36,6 @@ pub(crate) struct Options {
     envoy: String,
 }
 
-/// What a competent person writes in Lua for the same job: the first cookie of the name decides, the tag is replaced
-/// or removed, the route is chosen again.
-const LUA: &str = r#"
-function envoy_on_request(handle)
-  local headers = handle:headers()
-  local cookie = headers:get("cookie")
-  local on = false
-  if cookie then
-    for name, value in string.gmatch(cookie, "([^=;%s]+)=([^;]*)") do
-      if name == "featureflag" then
-        on = value == "on" or value == "\"on\""
-        break
-      end
-    end
-  end
-  if on then headers:replace("x-canary", "canary") else headers:remove("x-canary") end
-  handle:clearRouteCache()
-end
-"#;
-
 /// Bars of the project: the module's cost as a share of Lua's.
 const BARS: [(&str, f64, f64); 2] =
     [("flag cookie and tag", 0.50, 0.25), ("with rollout, metric, filter state", 0.65, 0.40)];
@@ -131,7 +111,7 @@ fn request() -> Vec<u8> {
 fn costs(options: &Options) -> Result<()> {
     let filters: [(&'static str, Option<Value>); 4] = [
         ("no filter", None),
-        ("Lua", Some(bootstrap::lua("lua", LUA))),
+        ("Lua", Some(bootstrap::lua("lua", policy::VOTING_IN_LUA))),
         (BARS[0].0, Some(Plugin::new(&tagging()).filter())),
         (BARS[1].0, Some(Plugin::new(&everything()).filter())),
     ];
