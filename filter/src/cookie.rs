@@ -288,7 +288,10 @@ mod tests {
             let expected = reference(line.as_bytes(), b"f").filter(|value| is_plain(value));
             prop_assert_eq!(found.slot(0).first().map(<[u8]>::to_vec), expected);
         }
+    }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
         #[test]
         fn any_bytes_are_scanned_and_what_is_left_holds_no_control_byte(lines: Vec<Vec<u8>>) {
             let found = scan(lines.iter().map(Vec::as_slice), &["f", "g"], Limits { bytes: 64, pairs: 4 });

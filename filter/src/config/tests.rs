@@ -122,6 +122,10 @@ fn every_wrong_field_is_named_with_its_path() {
         ),
         (json!({"flags": [{"name": "f"}, {"name": "f"}]}), "Error flags[1].name: flag `f` is listed twice"),
         (
+            flag(json!({"rollout": {"canary": 112}})),
+            "Error flags[0].rollout: percentages sum to 112, at most 100",
+        ),
+        (
             flag(json!({"rollout": {"canary": 100, "blue": 12}})),
             "Error flags[0].rollout: percentages sum to 112, at most 100",
         ),
@@ -279,10 +283,7 @@ fn all_problems_are_reported_at_once() {
     ]});
     let paths: Vec<String> =
         Config::from_value(&value).1.iter().map(|problem| problem.path.to_string()).collect();
-    assert_eq!(
-        paths,
-        ["mode", "colour", "flags[0].rollout.canary", "flags[1].rolout", "flags[1].layer.range"]
-    );
+    assert_eq!(paths, ["mode", "colour", "flags[1].rolout", "flags[0].rollout", "flags[1].layer.range"]);
 }
 
 #[test]
