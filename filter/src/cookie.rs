@@ -155,7 +155,14 @@ pub fn is_plain(value: &[u8]) -> bool {
 }
 
 fn parts(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| *byte == b';')
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let end = memchr::memchr(b';', line).unwrap_or(line.len());
+        let (part, after) = line.split_at_checked(end)?;
+        rest = after.get(1..);
+        Some(part)
+    })
 }
 
 fn trim_start(mut part: &[u8]) -> &[u8] {
@@ -281,7 +288,10 @@ mod tests {
             let expected = reference(line.as_bytes(), b"f").filter(|value| is_plain(value));
             prop_assert_eq!(found.slot(0).first().map(<[u8]>::to_vec), expected);
         }
+    }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
         #[test]
         fn any_bytes_are_scanned_and_what_is_left_holds_no_control_byte(lines: Vec<Vec<u8>>) {
             let found = scan(lines.iter().map(Vec::as_slice), &["f", "g"], Limits { bytes: 64, pairs: 4 });

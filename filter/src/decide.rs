@@ -3,6 +3,8 @@
 //! The order per flag is fixed: off, window, when, deny, allow, signed override, opt-in or opt-out by cookie,
 //! valid pin, layer, hash, stable. A client's own choice (the flag cookie) comes before its pin, so that
 //! `featureflag=off` takes effect at once. Nothing here emits a byte; that is [`crate::effects`].
+//!
+//! Longer than most files so that the whole order can be read, and reviewed, in one place.
 
 use crate::bucket::{BUCKETS, bucket, murmur3};
 use crate::config::{Config, CookieSpec, Expected, Flag, FlagCookie, Lists, Mode, Role, SubjectSource, Who};
@@ -215,23 +217,29 @@ pub fn decide<'a>(
     decision.oversize = scan.oversize;
     decision.duplicate = scan.slots.iter().any(|slot| slot.count() > 1);
 
-    let gates: Vec<Option<Reason>> =
-        config.flags.iter().map(|flag| gate(config, flag, request, ambient.now, decision.trusted)).collect();
+    // A flag that no gate closed begins as stable; no gate gives that reason.
+    let begin = |flag| {
+        let reason = gate(config, flag, request, ambient.now, decision.trusted).unwrap_or(Reason::Stable);
+        Outcome { variant: None, reason, pin: Keep::Leave, cookie: CookieFate::Unasked }
+    };
+    let mut outcomes: Vec<Outcome> = config.flags.iter().map(begin).collect();
     let may_set = may_set_cookies(config, request, &scan);
     let inputs = Inputs { config, keys, request, scan: &scan, now: ambient.now, may_set };
-    let open = || config.flags.iter().zip(&gates).filter(|(_, gate)| gate.is_none()).map(|(flag, _)| flag);
-    if open().next().is_some() {
-        let hashes = open().any(|flag| flag.has_rollout);
+    let (mut open, mut hashes) = (false, false);
+    for (flag, outcome) in config.flags.iter().zip(&outcomes) {
+        open |= outcome.reason == Reason::Stable;
+        hashes |= outcome.reason == Reason::Stable && flag.has_rollout;
+    }
+    if open {
         inputs.subject(&mut decision, hashes, ambient);
     }
-    let mut outcomes = Vec::with_capacity(config.flags.len());
-    for (flag, gate) in config.flags.iter().zip(gates) {
-        let mut outcome = match gate {
-            Some(reason) => Outcome { variant: None, reason, pin: Keep::Leave, cookie: CookieFate::Unasked },
-            None => inputs.flag(flag, &mut decision),
-        };
-        outcome.cookie = flag.opt_in.as_ref().map(|cookie| inputs.fate(cookie, &outcome)).unwrap_or_default();
-        outcomes.push(outcome);
+    for (flag, outcome) in config.flags.iter().zip(&mut outcomes) {
+        if outcome.reason == Reason::Stable {
+            *outcome = inputs.flag(flag, &mut decision);
+        }
+        if let Some(cookie) = &flag.opt_in {
+            outcome.cookie = inputs.fate(cookie, outcome);
+        }
     }
     decision.outcomes = outcomes;
     decision

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change<'c> {
     /// Leave exactly this value.
-    Set(Cow<'c, str>, Vec<u8>),
+    Set(Cow<'c, str>, Cow<'c, [u8]>),
     /// Remove every value.
     Remove(Cow<'c, str>),
 }
@@ -137,6 +137,7 @@ pub fn effects<'c>(config: &'c Config, request: &Request<'_>, decision: &Decisio
     }
     let outcomes = || config.flags.iter().zip(&decision.outcomes);
     if config.filter_state {
+        effects.state.reserve(64);
         for (flag, outcome) in outcomes() {
             if !effects.state.is_empty() {
                 effects.state.push(',');
@@ -185,13 +186,20 @@ fn tags<'c>(config: &'c Config, request: &Request<'_>, decision: &Decision<'_>, 
         stripped |= present > 0;
         match wanted {
             Some(_) if present == 1 && equal => {}
-            Some(value) => effects.request.push(Change::Set(tag.into(), value.into_owned().into_bytes())),
+            Some(value) => effects.request.push(Change::Set(tag.into(), into_bytes(value))),
             None if present > 0 => effects.request.push(Change::Remove(tag.into())),
             None => {}
         }
     }
     if stripped {
         effects.counters.push(Counter::Stripped);
+    }
+}
+
+fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
 }
 
@@ -274,7 +282,7 @@ fn refused_cookies<'c>(
     match left {
         None => {}
         Some(left) if left.is_empty() => effects.request.push(Change::Remove("cookie".into())),
-        Some(left) => effects.request.push(Change::Set("cookie".into(), left)),
+        Some(left) => effects.request.push(Change::Set("cookie".into(), left.into())),
     }
 }
 

@@ -92,6 +92,8 @@ pub struct Bootstrap {
     pub env: Vec<(String, String)>,
     /// More fields of the HTTP connection manager, or others in place of the usual ones.
     pub manager: Value,
+    /// The first listener's transport socket, when it speaks TLS.
+    pub transport_socket: Option<Value>,
     /// More listeners, complete.
     pub listeners: Vec<Value>,
     /// More clusters, complete.
@@ -110,6 +112,7 @@ impl Bootstrap {
             extra_stat_tags: Vec::new(),
             env: Vec::new(),
             manager: json!({}),
+            transport_socket: None,
             listeners: Vec::new(),
             full_clusters: Vec::new(),
         }
@@ -182,7 +185,11 @@ impl Bootstrap {
         for (key, value) in self.manager.as_object().into_iter().flatten() {
             manager[key] = value.clone();
         }
-        listener("0.0.0.0_8080", &manager)
+        let mut listener = listener("0.0.0.0_8080", &manager);
+        if let Some(socket) = &self.transport_socket {
+            listener["filter_chains"][0]["transport_socket"] = socket.clone();
+        }
+        listener
     }
 }
 

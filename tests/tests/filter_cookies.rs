@@ -1,7 +1,7 @@
 //! Cookies on the wire, friendly and hostile, over HTTP/1 and HTTP/2, each with the decision it must lead to; and the
 //! same cookies judged by Envoy's own `cookies` route matcher.
 
-use coalmine_tests::bootstrap::Bootstrap;
+use coalmine_tests::bootstrap::{self, Bootstrap};
 use coalmine_tests::envoy::Envoy;
 use coalmine_tests::policy::{self, CANARY, TAG};
 use coalmine_tests::upstream::Upstream;
@@ -231,6 +231,22 @@ fn the_expectations_agree_with_envoys_own_matcher() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The benchmark compares with Lua that does the same; this is what makes that fair.
+#[test]
+fn the_lua_of_the_benchmark_decides_alike() {
+    let (v1, v2) = (Upstream::echo("v1"), Upstream::echo("v2"));
+    let lua = bootstrap::lua("lua", policy::VOTING_IN_LUA);
+    let envoy = Envoy::start("1.40.0", &Bootstrap::canary(TAG, CANARY, v1.address, v2.address).filter(lua));
+    for case in cases().iter().filter(|case| case.expected != Expected::Refused) {
+        let mut headers = case.headers();
+        headers.push((TAG, b"canary"));
+        let echo = envoy.connect().get("/", &headers).echo();
+        // It has no caps.
+        let expected = if case.expected == Expected::Capped { Expected::Canary } else { case.expected };
+        assert!(agrees(&echo, expected), "{expected:?}, but {}: {}", echo.version, case.describe());
+    }
 }
 
 fn a_refused_flag_cookie_does_not_reach_the_application(version: &str) {

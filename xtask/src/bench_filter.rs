@@ -19,8 +19,11 @@ use crate::{dist, tools};
 /// How much is measured.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Rounds; each runs every variant once.
-    #[arg(long, default_value_t = 21)]
+    /// How often every variant is started anew: one process may be luckier with its memory than the next.
+    #[arg(long, default_value_t = 3)]
+    starts: usize,
+    /// Rounds after each start; each runs every variant once.
+    #[arg(long, default_value_t = 11)]
     rounds: usize,
     /// Requests of one variant in one round.
     #[arg(long, default_value_t = 3000)]
@@ -33,26 +36,6 @@ pub(crate) struct Options {
     envoy: String,
 }
 
-/// What a competent person writes in Lua for the same job: the first cookie of the name decides, the tag is replaced
-/// or removed, the route is chosen again.
-const LUA: &str = r#"
-function envoy_on_request(handle)
-  local headers = handle:headers()
-  local cookie = headers:get("cookie")
-  local on = false
-  if cookie then
-    for name, value in string.gmatch(cookie, "([^=;%s]+)=([^;]*)") do
-      if name == "featureflag" then
-        on = value == "on" or value == "\"on\""
-        break
-      end
-    end
-  end
-  if on then headers:replace("x-canary", "canary") else headers:remove("x-canary") end
-  handle:clearRouteCache()
-end
-"#;
-
 /// Bars of the project: the module's cost as a share of Lua's.
 const BARS: [(&str, f64, f64); 2] =
     [("flag cookie and tag", 0.50, 0.25), ("with rollout, metric, filter state", 0.65, 0.40)];
@@ -60,10 +43,12 @@ const BARS: [(&str, f64, f64); 2] =
 /// Enough to keep Envoy busy: with one connection its cost is mostly that of falling asleep and waking up.
 const CONNECTIONS: usize = 32;
 
+/// One filter so many times in a chain.
 struct Variant {
-    name: String,
-    envoy: Envoy,
-    /// Microseconds of CPU per request, one number per round.
+    name: &'static str,
+    bootstrap: Bootstrap,
+    copies: usize,
+    /// Microseconds of CPU per request, one number per start.
     costs: Vec<f64>,
 }
 
@@ -124,50 +109,52 @@ fn request() -> Vec<u8> {
 }
 
 fn costs(options: &Options) -> Result<()> {
-    let filters: [(&str, Option<Value>); 4] = [
+    let filters: [(&'static str, Option<Value>); 4] = [
         ("no filter", None),
-        ("Lua", Some(bootstrap::lua("lua", LUA))),
+        ("Lua", Some(bootstrap::lua("lua", policy::VOTING_IN_LUA))),
         (BARS[0].0, Some(Plugin::new(&tagging()).filter())),
         (BARS[1].0, Some(Plugin::new(&everything()).filter())),
     ];
     let mut variants = Vec::new();
-    for (name, filter) in filters {
+    for (name, filter) in &filters {
         for copies in [1, 10] {
-            let mut envoy = Bootstrap::direct();
-            for copy in 0..copies {
-                let mut filter = filter.clone().unwrap_or_default();
+            let mut bootstrap = Bootstrap::direct();
+            for (filter, copy) in filter.iter().flat_map(|filter| (0..copies).map(move |copy| (filter, copy)))
+            {
+                let mut filter = filter.clone();
                 filter["name"] = json!(format!("{name} {copy}"));
-                envoy.filters.extend((!filter["typed_config"].is_null()).then_some(filter));
+                bootstrap.filters.push(filter);
             }
-            if copies == 1 || !envoy.filters.is_empty() {
-                let envoy = Envoy::start(&options.envoy, &envoy);
-                variants.push(Variant { name: format!("{name} x{copies}"), envoy, costs: Vec::new() });
-            }
-        }
-    }
-    for round in 0..=options.rounds {
-        for variant in &mut variants {
-            let cost = measure(&variant.envoy, options.requests)?;
-            if round > 0 {
-                variant.costs.push(cost); // the first round only warms up
+            if copies == 1 || filter.is_some() {
+                variants.push(Variant { name, bootstrap, copies, costs: Vec::new() });
             }
         }
     }
-    if std::env::var_os("RAW").is_some() {
-        for v in &variants {
-            println!("RAW {} {:?}", v.name, v.costs);
+    for _ in 0..options.starts {
+        let envoys: Vec<Envoy> =
+            variants.iter().map(|variant| Envoy::start(&options.envoy, &variant.bootstrap)).collect();
+        let mut costs = vec![Vec::new(); variants.len()];
+        for _ in 0..options.rounds {
+            for (envoy, costs) in envoys.iter().zip(&mut costs) {
+                costs.push(measure(envoy, options.requests)?);
+            }
+        }
+        for (variant, costs) in variants.iter_mut().zip(&costs) {
+            // Whatever else the machine does only ever adds, so the lower quartile is nearer to the truth.
+            variant.costs.push(at(costs, 0.25));
         }
     }
-    let cost = |name: &str| {
-        let variant = variants.iter().find(|variant| variant.name == name).context("a variant")?;
-        anyhow::Ok(median(&variant.costs))
+    let cost = |name: &str, copies: usize| {
+        let variant = variants.iter().find(|variant| variant.name == name && variant.copies == copies);
+        anyhow::Ok(at(&variant.context("a variant")?.costs, 0.5))
     };
-    println!("\nEnvoy CPU per request, µs, median of {} rounds of {}", options.rounds, options.requests);
-    let base = cost("no filter x1")?;
+    println!(
+        "\nEnvoy CPU per request, µs: {} starts, {} rounds of {} requests each",
+        options.starts, options.rounds, options.requests
+    );
+    let base = cost("no filter", 1)?;
     println!("{:<40}{:>8.2}", "no filter", base);
-    let added = |name: &str| {
-        anyhow::Ok((cost(&format!("{name} x1"))? - base, (cost(&format!("{name} x10"))? - base) / 10.0))
-    };
+    let added = |name: &str| anyhow::Ok((cost(name, 1)? - base, (cost(name, 10)? - base) / 10.0));
     let (lua, lua_marginal) = added("Lua")?;
     println!("{:<40}{:>9}{:>22}", "added by", "one", "chain of ten ÷ 10");
     println!("{:<40}{:>+9.2}{:>+22.2}", "Lua", lua, lua_marginal);
@@ -210,27 +197,28 @@ fn measure(envoy: &Envoy, requests: u64) -> Result<f64> {
 
 /// How much later Envoy is ready with the module, and what it weighs.
 fn start_up(options: &Options) -> Result<()> {
-    let plain = Bootstrap::direct();
-    let with = Bootstrap::direct().plugin(&everything());
-    let (mut plain_ms, mut with_ms, mut plain_mib, mut with_mib) = (vec![], vec![], vec![], vec![]);
-    for _ in 0..7 {
-        for (bootstrap, times, sizes) in
-            [(&plain, &mut plain_ms, &mut plain_mib), (&with, &mut with_ms, &mut with_mib)]
-        {
+    let bootstraps = [Bootstrap::direct(), Bootstrap::direct().plugin(&everything())];
+    let mut runs: [Vec<[f64; 3]>; 2] = Default::default();
+    for _ in 0..9 {
+        for (bootstrap, runs) in bootstraps.iter().zip(&mut runs) {
             let envoy = Envoy::start(&options.envoy, bootstrap);
-            times.push(envoy.start_up.as_secs_f64() * 1e3);
-            sizes.push(
-                envoy.resident().context("memory can be read on Linux only")? as f64 / f64::from(1 << 20),
-            );
+            let cpu = envoy.cpu().context("CPU time can be read on Linux only")?.as_secs_f64() * 1e3;
+            let mib =
+                envoy.resident().context("memory can be read on Linux only")? as f64 / f64::from(1 << 20);
+            runs.push([envoy.start_up.as_secs_f64() * 1e3, cpu, mib]);
         }
     }
-    let (plain, with) = (median(&plain_ms), median(&with_ms));
-    let held = if with - plain <= 100.0 { "holds" } else { "IS OVER" };
+    let typical =
+        |runs: &[[f64; 3]], what: usize| at(&runs.iter().map(|run| run[what]).collect::<Vec<_>>(), 0.25);
+    let [plain, with] = [0, 1].map(|which| [0, 1, 2].map(|what| typical(&runs[which], what)));
+    let later = with[0] - plain[0];
+    let held = if later <= 100.0 { "holds" } else { "IS OVER" };
     println!(
-        "ready after {plain:.0} ms without and {with:.0} ms with the module: {:+.0} ms, bar 100 {held}",
-        with - plain
+        "ready after {:.0} ms, with the module {:.0} ms: {later:+.0} ms, bar 100 {held}",
+        plain[0], with[0]
     );
-    println!("resident {:.1} MiB without, {:.1} MiB with", median(&plain_mib), median(&with_mib));
+    println!("CPU until ready {:.0} ms, with the module {:.0} ms", plain[1], with[1]);
+    println!("resident {:.1} MiB, with the module {:.1} MiB", plain[2], with[2]);
     Ok(())
 }
 
@@ -272,8 +260,10 @@ fn soak(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The value at this share of the sorted values.
+fn at(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    let place = (share * sorted.len().saturating_sub(1) as f64).round();
+    sorted.get(place as usize).copied().unwrap_or(f64::NAN)
 }

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod bench_filter;
 mod bench_lint;
 mod ci;
+mod demo_filter;
 mod demo_lint;
 mod dist;
 mod docs;
@@ -24,8 +25,13 @@ enum Task {
     Bench(Bench),
     /// Everything that must pass before a change lands.
     Ci,
-    /// Show what the linter finds in the voting rollout and in broken copies of it.
-    Demo,
+    /// Show the project at work: the linter on a real rollout and broken copies of it, then the filter in a
+    /// real Envoy.
+    Demo {
+        /// Exit after the tables rather than serve until Ctrl-C.
+        #[arg(long)]
+        once: bool,
+    },
     /// Build the filter as it is shipped: a module and an OCI image layout below target/dist.
     Dist,
     /// Write the pages that are generated from the rules.
@@ -54,7 +60,7 @@ fn main() -> Result<()> {
         Task::Bench(Bench::Filter(options)) => bench_filter::run(&options),
         Task::Bench(Bench::Lint(options)) => bench_lint::run(&options),
         Task::Ci => ci::run_all(),
-        Task::Demo => demo_lint::run_demo(),
+        Task::Demo { once } => demo_lint::run_demo().and_then(|()| demo_filter::run(once)),
         Task::Dist => dist::run(),
         Task::Docs(options) => docs::run(&options),
         Task::Fmt => ci::format(false),

@@ -20,9 +20,14 @@ pub(crate) fn check(value: &Value) -> Vec<Problem> {
 
 /// A percentage in thousandths, when `value` is one.
 pub(crate) fn percent(value: &Value) -> Option<u32> {
+    share(value).filter(|thousandths| *thousandths <= 100_000)
+}
+
+/// The same without the upper bound of 100, up to a number that sums cannot overflow with.
+pub(crate) fn share(value: &Value) -> Option<u32> {
     let thousandths = value.as_f64()? * 1000.0;
     let whole = thousandths.round();
-    ((0.0..=100_000.0).contains(&whole) && (thousandths - whole).abs() < 1e-6).then_some(whole as u32)
+    ((0.0..=1e7).contains(&whole) && (thousandths - whole).abs() < 1e-6).then_some(whole as u32)
 }
 
 /// A whole number; protobuf's Struct keeps every number as a double.
@@ -102,6 +107,11 @@ impl Checker {
                     self.error(path, format!("{number} is not a percentage from 0 to 100 in steps of 0.001"));
                 }
             }
+            (Kind::Share, Value::Number(number)) => {
+                if share(value).is_none() {
+                    self.error(path, format!("{number} is not a percentage from 0 to 100 in steps of 0.001"));
+                }
+            }
             (Kind::Range, Value::Array(list)) => match list.as_slice() {
                 [from, until] => {
                     self.value(from, &Kind::Percent, &path.index(0));
@@ -127,7 +137,7 @@ impl Checker {
                 }
             }
             (Kind::Map(form, kind), Value::Object(object)) => {
-                self.object(object, &[], Some((*form, kind)), path)
+                self.object(object, &[], Some((*form, kind)), path);
             }
             (Kind::Object(fields), Value::Object(object)) => self.object(object, fields, None, path),
             (Kind::Open(fields, form, kind), Value::Object(object)) => {
@@ -148,7 +158,7 @@ impl Checker {
 fn fits(kind: &Kind, value: &Value) -> bool {
     match kind {
         Kind::Bool => value.is_boolean(),
-        Kind::Integer(..) | Kind::Percent => value.is_number(),
+        Kind::Integer(..) | Kind::Percent | Kind::Share => value.is_number(),
         Kind::Text(_) | Kind::Choice(_) => value.is_string(),
         Kind::List(_) | Kind::Range => value.is_array(),
         Kind::Map(..) | Kind::Object(_) | Kind::Open(..) => value.is_object(),
@@ -160,7 +170,7 @@ fn expected(kind: &Kind) -> &'static str {
     match kind {
         Kind::Bool => "true or false",
         Kind::Integer(..) => "a number",
-        Kind::Percent => "a percentage",
+        Kind::Percent | Kind::Share => "a percentage",
         Kind::Text(_) | Kind::Choice(_) => "a string",
         Kind::List(_) => "a list",
         Kind::Range => "a list of two percentages",

@@ -23,6 +23,8 @@ pub enum Kind {
     Integer(u64, u64),
     /// A percentage, 0 to 100 in steps of 0.001.
     Percent,
+    /// A percentage that is limited by a sum rather than by itself.
+    Share,
     /// Exactly two percentages.
     Range,
     /// A string of a certain form.
@@ -285,7 +287,7 @@ const FLAG: &[Field] = &[
     field("optIn", Kind::Object(OPT_IN), "", "How a client asks to be in or out."),
     field(
         "rollout",
-        Kind::Open(ROLLOUT, Text::Name, &Kind::Either(&[Kind::Percent, Kind::Object(SLICE)])),
+        Kind::Open(ROLLOUT, Text::Name, &Kind::Either(&[Kind::Share, Kind::Object(SLICE)])),
         "",
         "Percentage of subjects per variant, to 0.001 %; the rest is stable.",
     ),
@@ -374,14 +376,14 @@ const ROLLOUT: &[Field] = &[
     field("salt", Kind::Text(Text::Free), "\"<flag>\"", "Seed of the hash. Changing it deals everyone anew."),
     field(
         "holdback",
-        Kind::Percent,
+        Kind::Share,
         "0",
         "Share that stays stable whatever the variants grow to, from the top.",
     ),
 ];
 
 const SLICE: &[Field] = &[
-    required("percent", Kind::Percent, "Share of the variant."),
+    required("percent", Kind::Share, "Share of the variant."),
     field("start", Kind::Percent, "", "Where its slice begins, so that it can grow without moving others."),
 ];
 

@@ -2,8 +2,10 @@
 //!
 //! Values of a wrong shape were reported before; here they read as absent, so that one mistake never hides
 //! another and the tag headers of a broken configuration are still known.
+//!
+//! Longer than most files because every check of meaning stands beside the field it concerns.
 
-use super::check::{integer, percent};
+use super::check::{self, integer, percent};
 use super::fields::Text;
 use super::text::{duration, fault, quote, share, time};
 use super::{
@@ -102,6 +104,10 @@ impl<'v> At<'v> {
     #[inline(never)]
     fn percent(&self) -> Option<u32> {
         self.value.and_then(percent)
+    }
+
+    fn share(&self) -> Option<u32> {
+        self.value.and_then(check::share)
     }
 }
 
@@ -420,7 +426,7 @@ impl Lowering<'_> {
 
     /// Variants with their slices, in order of the slices, and the holdback in buckets.
     fn rollout(&mut self, at: &At<'_>) -> (Vec<Variant>, u32) {
-        let holdback = at.get("holdback").percent().unwrap_or(0);
+        let holdback = at.get("holdback").share().unwrap_or(0);
         let mut variants = Vec::new();
         let (mut sum, mut next, mut unplaced) = (holdback, 0u32, 0usize);
         for (name, share) in at.entries() {
@@ -431,7 +437,7 @@ impl Lowering<'_> {
                 self.error(&share.path, "`stable` is what the other variants leave; remove it");
                 continue;
             }
-            let width = share.percent().or_else(|| share.get("percent").percent()).unwrap_or(0);
+            let width = share.share().or_else(|| share.get("percent").share()).unwrap_or(0);
             let start = share.get("start").percent();
             sum = sum.saturating_add(width);
             let slice = Slice { start: start.unwrap_or(next), width };

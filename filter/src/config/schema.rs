@@ -58,7 +58,7 @@ fn kind(of: &Kind) -> Value {
     match of {
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
-        Kind::Percent => json!({ "type": "number", "minimum": 0, "maximum": 100 }),
+        Kind::Percent | Kind::Share => json!({ "type": "number", "minimum": 0, "maximum": 100 }),
         Kind::Range => {
             json!({ "type": "array", "items": kind(&Kind::Percent), "minItems": 2, "maxItems": 2 })
         }

@@ -84,10 +84,10 @@ fn the_full_configuration_is_accepted_and_names_every_field() {
         match kind {
             fields::Kind::Object(fields) | fields::Kind::Open(fields, ..) => missing(fields, value, at, out),
             fields::Kind::List(kind) => {
-                value.as_array().into_iter().flatten().take(1).for_each(|v| inner(kind, v, at, out))
+                value.as_array().into_iter().flatten().take(1).for_each(|v| inner(kind, v, at, out));
             }
             fields::Kind::Either(kinds) => {
-                kinds.iter().filter(|_| value.is_object()).for_each(|k| inner(k, value, at, out))
+                kinds.iter().filter(|_| value.is_object()).for_each(|k| inner(k, value, at, out));
             }
             _ => {}
         }
@@ -121,6 +121,10 @@ fn every_wrong_field_is_named_with_its_path() {
             "Error flags[0].name: `F` is not a name of 1 to 32 of a-z, 0-9 and -",
         ),
         (json!({"flags": [{"name": "f"}, {"name": "f"}]}), "Error flags[1].name: flag `f` is listed twice"),
+        (
+            flag(json!({"rollout": {"canary": 112}})),
+            "Error flags[0].rollout: percentages sum to 112, at most 100",
+        ),
         (
             flag(json!({"rollout": {"canary": 100, "blue": 12}})),
             "Error flags[0].rollout: percentages sum to 112, at most 100",
@@ -279,10 +283,7 @@ fn all_problems_are_reported_at_once() {
     ]});
     let paths: Vec<String> =
         Config::from_value(&value).1.iter().map(|problem| problem.path.to_string()).collect();
-    assert_eq!(
-        paths,
-        ["mode", "colour", "flags[0].rollout.canary", "flags[1].rolout", "flags[1].layer.range"]
-    );
+    assert_eq!(paths, ["mode", "colour", "flags[1].rolout", "flags[0].rollout", "flags[1].layer.range"]);
 }
 
 #[test]

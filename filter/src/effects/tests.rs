@@ -19,7 +19,7 @@ fn run(setup: &(Config, Keys), headers: Headers<'_>, principal: Option<&str>) ->
 }
 
 fn set(name: &'static str, value: &str) -> Change<'static> {
-    Change::Set(name.into(), value.into())
+    Change::Set(name.into(), value.as_bytes().to_vec().into())
 }
 
 fn remove(name: &'static str) -> Change<'static> {
@@ -268,7 +268,7 @@ proptest! {
                     prop_assert!(!value.iter().any(u8::is_ascii_control));
                     emitted.push(name.as_bytes().to_vec());
                     if name != "cookie" {
-                        emitted.push(value.clone());
+                        emitted.push(value.to_vec());
                     }
                 }
                 Change::Remove(name) => emitted.push(name.as_bytes().to_vec()),

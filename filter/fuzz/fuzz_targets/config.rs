@@ -1,0 +1,13 @@
+//! Any configuration: nothing panics, it always strips something, and messages fit a log line.
+#![no_main]
+
+use coalmine_filter::config::{Config, Severity};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let (config, problems) = Config::parse(data);
+    assert!(!config.tags.is_empty());
+    assert_eq!(config.inert, problems.iter().any(|problem| problem.severity == Severity::Error));
+    assert!(problems.iter().all(|problem| !problem.to_string().chars().any(char::is_control)));
+    let _ = config.load_keys(|_| None);
+});
