@@ -27,7 +27,7 @@ pub struct NearMiss<'s, 'm, 'a> {
 }
 
 /// The first near miss of a selector among the workloads that `in_scope` admits. A selector of one pair is
-/// compared with the workloads of `home`, or with all.
+/// compared with the workloads of `home`, or with one for each value that its key has anywhere.
 pub fn near_miss<'s, 'm, 'a>(
     workloads: &'m Workloads<'a>,
     selector: &'s Map<String>,
@@ -46,7 +46,7 @@ pub fn near_miss<'s, 'm, 'a>(
 }
 
 /// The workloads that carry every pair of a selector except perhaps the one of a key; when there is no
-/// other pair, those of `home`, or all.
+/// other pair, those of `home`, or one for each value that the key has anywhere.
 #[must_use]
 pub fn all_but<'m, 'a>(
     workloads: &'m Workloads<'a>,
@@ -59,7 +59,7 @@ pub fn all_but<'m, 'a>(
     let ids: Vec<WorkloadId> = match (rarest, home) {
         (Some(ids), _) => ids.to_vec(),
         (None, Some(namespace)) => workloads.in_namespace(namespace).to_vec(),
-        (None, None) => workloads.iter().map(|(id, _)| id).collect(),
+        (None, None) => workloads.with_key(key).to_vec(),
     };
     ids.into_iter()
         .filter_map(|id| workloads.get(id))

@@ -101,6 +101,8 @@ pub struct Workloads<'a> {
     list: Vec<Workload<'a>>,
     by_namespace: FxHashMap<&'a str, Vec<WorkloadId>>,
     by_label: FxHashMap<(&'a str, &'a str), Vec<WorkloadId>>,
+    /// One workload for each value of a label's key.
+    by_key: FxHashMap<&'a str, Vec<WorkloadId>>,
 }
 
 impl<'a> Workloads<'a> {
@@ -116,7 +118,11 @@ impl<'a> Workloads<'a> {
             let id = WorkloadId(workloads.list.len());
             workloads.by_namespace.entry(resource.namespace()).or_default().push(id);
             for (key, value) in labels {
-                workloads.by_label.entry((key.as_str(), value.as_str())).or_default().push(id);
+                let alike = workloads.by_label.entry((key.as_str(), value.as_str())).or_default();
+                if alike.is_empty() {
+                    workloads.by_key.entry(key.as_str()).or_default().push(id);
+                }
+                alike.push(id);
             }
             workloads.list.push(Workload { resource, template, labels, proxy });
         }
@@ -146,6 +152,12 @@ impl<'a> Workloads<'a> {
         self.by_label.get(&(key, value)).map_or(&[], Vec::as_slice)
     }
 
+    /// One workload for each value that a label has anywhere.
+    #[must_use]
+    pub fn with_key<'m>(&'m self, key: &'m str) -> &'m [WorkloadId] {
+        self.by_key.get(key).map_or(&[], Vec::as_slice)
+    }
+
     /// The workloads whose labels carry every pair of a selector, in one namespace or in all.
     /// An empty selector selects all of them.
     #[must_use]
@@ -159,9 +171,14 @@ impl<'a> Workloads<'a> {
             .iter()
             .map(|(k, v)| self.by_label.get(&(k.as_str(), v.as_str())).map_or(&[][..], Vec::as_slice))
             .min_by_key(|ids| ids.len());
-        match (rarest, namespace) {
+        let local = namespace.map(|namespace| self.in_namespace(namespace));
+        match (rarest, local) {
+            // One label can be on pods of every namespace, and one namespace can have pods of every label.
+            (Some(ids), Some(local)) if local.len() < ids.len() => {
+                local.iter().copied().filter(in_scope).collect()
+            }
             (Some(ids), _) => ids.iter().copied().filter(in_scope).collect(),
-            (None, Some(namespace)) => self.in_namespace(namespace).to_vec(),
+            (None, Some(local)) => local.to_vec(),
             (None, None) => self.iter().map(|(id, _)| id).collect(),
         }
     }

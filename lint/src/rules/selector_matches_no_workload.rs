@@ -17,7 +17,8 @@ declare_rule! {
     /// Sidecar, PeerAuthentication, AuthorizationPolicy, RequestAuthentication, Telemetry, WasmPlugin and
     /// EnvoyFilter, the pods those of the pod templates in the input. A Gateway selects pods of every
     /// namespace, and so does a policy of the root namespace; any other object only those of its own.
-    /// Where not all pods are known, only a misspelt value is reported.
+    /// Where not all pods are known, only a misspelt value is reported. The gateways that come with Istio
+    /// (`istio: ingressgateway`) count as present.
     ///
     /// ## Why it matters
     /// The object is accepted and does nothing: a policy that protects nobody, a filter that never runs, a
@@ -89,6 +90,7 @@ fn check(ctx: &mut Context<'_>) {
         let namespace = (!everywhere).then(|| resource.namespace());
         let judged = namespace.is_none_or(|ns| mesh.knows_workloads(ns))
             && !selector.iter().any(|(key, _)| is_added_in_cluster(key))
+            && !(everywhere && is_stock_gateway(selector))
             && mesh.workloads.select(selector, namespace).is_empty()
             && !generated.iter().any(|pods| pods.are_selected(selector, namespace));
         if !judged {
@@ -155,6 +157,18 @@ fn selector<'a>(resource: &'a Resource, root: &str) -> Option<(&'a Map<String>, 
         _ => return None,
     };
     (!labels.is_empty()).then_some((labels, everywhere))
+}
+
+/// Whether the selector means the gateways that come with an installation of Istio: they are there although
+/// manifests seldom contain them.
+fn is_stock_gateway(selector: &Map<String>) -> bool {
+    ["ingressgateway", "egressgateway"].iter().any(|name| {
+        selector.iter().all(|(key, value)| match key.as_str() {
+            "istio" => value.as_str() == *name,
+            "app" => value.strip_prefix("istio-") == Some(name),
+            _ => false,
+        })
+    })
 }
 
 /// The value of the first pair that no pod in scope carries.
@@ -285,6 +299,15 @@ mod tests {
         assert_eq!(run(&RULE, &format!("{input}{}", gateway("{istio: ingresgateway}"))).len(), 1);
         assert_eq!(run(&RULE, &format!("#! assume: closed\n{input}{}", gateway("{istio: other}"))).len(), 1);
         assert_eq!(run(&RULE, &gateway("{istio: ingresgateway}")), []);
+    }
+
+    #[test]
+    fn the_gateways_that_come_with_istio_count_as_present() {
+        let count = |labels| run(&RULE, &format!("#! assume: closed\n{}", gateway(labels))).len();
+        assert_eq!(count("{istio: ingressgateway}"), 0);
+        assert_eq!(count("{app: istio-egressgateway, istio: egressgateway}"), 0);
+        assert_eq!(count("{app: istio-ingressgateway, istio: egressgateway}"), 1);
+        assert_eq!(count("{istio: ingresstypo}"), 1);
     }
 
     #[test]

@@ -132,8 +132,12 @@ fn judge(ctx: &mut Context<'_>, service: &VirtualService<'_>, source: &Source<'_
     let namespaces = namespaces(service, source);
     let in_scope =
         |workload: &Workload<'_>| namespaces.as_ref().is_none_or(|list| list.contains(&workload.namespace()));
-    let selected = mesh.workloads.select(labels, None);
-    if selected.into_iter().filter_map(|id| mesh.workloads.get(id)).any(in_scope) {
+    // Most callers are neighbours; the whole mesh is searched only when there is none.
+    let selected = |namespace| {
+        let ids = mesh.workloads.select(labels, namespace);
+        ids.into_iter().filter_map(|id| mesh.workloads.get(id)).any(in_scope)
+    };
+    if selected(Some(service.namespace())) || selected(None) {
         return;
     }
     let judged = |workload: &Workload<'_>| in_scope(workload) && mesh.knows_workloads(workload.namespace());

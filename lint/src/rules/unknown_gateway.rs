@@ -200,6 +200,9 @@ impl<'a> Known<'a> {
         let near = near.and_then(|near| here.iter().find(|gateway| gateway.name.as_str() == near));
         let Some(gateway) = near.or_else(|| self.by_name.get(name)) else {
             diagnostic.help("create the Gateway, or name an existing one");
+            for gateway in here.iter().take(3) {
+                diagnostic.related(gateway.name.span, "a Gateway of the namespace");
+            }
             return;
         };
         let qualified = gateway.namespace() != service.namespace() || written.contains('/');

@@ -267,3 +267,24 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
         deserializer.deserialize_struct(SPANNED, &["file", "start", "end", "value"], Parts(PhantomData))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Files;
+    use crate::yaml::{Limits, parse};
+
+    #[test]
+    fn a_number_without_a_fraction_is_an_integer_as_in_json() {
+        let integer = |text: &str| {
+            let mut files = Files::new();
+            let id = files.add("a.yaml", text);
+            let (documents, _) = parse(id, files.get(id).unwrap(), Limits::default());
+            from_node::<i64>(documents[0].root().unwrap()).ok()
+        };
+        assert_eq!(integer("50.0"), Some(50));
+        assert_eq!(integer("5e1"), Some(50));
+        assert_eq!(integer("50.5"), None);
+        assert_eq!(integer("1e300"), None);
+    }
+}
