@@ -234,3 +234,26 @@ fn the_human_format_marks_the_place_in_every_file() {
     let output = coalmine(dir.path(), &["lint", "--select", "unknown-subset"]);
     insta::assert_snapshot!(stdout(&output));
 }
+
+#[test]
+fn the_finding_in_the_readme_is_what_the_command_prints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let dir = tempfile::tempdir().unwrap();
+    let voting = root.join("manifests/voting");
+    let copy = dir.path().join("voting");
+    for step in ["1-deploy", "2-update", "3-canary"] {
+        fs::create_dir_all(copy.join(step)).unwrap();
+        for entry in fs::read_dir(voting.join(step)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, copy.join(step).join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    fs::copy(voting.join("coalmine.yaml"), copy.join("coalmine.yaml")).unwrap();
+    let route = copy.join("3-canary/30-voting-storage-virtual-service.yaml");
+    let text = fs::read_to_string(&route).unwrap().replace("number: 3306", "number: 6379");
+    fs::write(&route, text).unwrap();
+    let printed = stdout(&coalmine(dir.path(), &["lint", "voting"]));
+    let finding = printed.split("\n1 error").next().unwrap().trim_end();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    assert!(readme.contains(finding), "{printed}");
+}

@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// The voting scenario's third step, copied into as many namespaces as it takes.
 fn generate(documents: usize) -> Result<Files> {
     let mut template = Vec::new();
-    for step in ["1-deploy", "3-canary"] {
+    for step in ["1-deploy", "2-update", "3-canary"] {
         let mut paths: Vec<_> = fs::read_dir(root().join("manifests/voting").join(step))?
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
             .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))

@@ -159,7 +159,7 @@ fn check(ctx: &mut Context<'_>) {
                 }
                 let of_app: Vec<&Claim<'_>> =
                     claims.iter().filter(|other| other.is_of_same_app(claim)).collect();
-                for client in clients(mesh, &of_app) {
+                for client in clients(mesh, &of_app, [service.namespace(), host.namespace()]) {
                     let own = mesh.routes.for_mesh_host(client.namespace(), &host.name);
                     if own.is_some_and(|own| std::ptr::eq(own, service)) {
                         follow(ctx, service, name, host, &of_app, client);
@@ -219,14 +219,19 @@ fn claims<'a>(mesh: &Mesh<'a>, service: &VirtualService<'a>) -> Vec<Claim<'a>> {
 }
 
 /// The workloads of the app that the claims name, whatever their version. When the rules name nothing but
-/// a version, only the versions they name.
-fn clients<'m, 'a>(mesh: &'m Mesh<'a>, claims: &[&Claim<'a>]) -> Vec<&'m Workload<'a>> {
+/// a version, only the versions they name. Without a `sourceNamespace` they are looked for at home, where the
+/// rules and the host live: another namespace may hold a copy of the whole deployment that never calls here.
+fn clients<'m, 'a>(mesh: &'m Mesh<'a>, claims: &[&Claim<'a>], home: [&str; 2]) -> Vec<&'m Workload<'a>> {
     let Some(claim) = claims.first() else { return Vec::new() };
     let pair = |key: &str, value: &str| {
         let spanned = |text: &str| Spanned { span: claim.span, value: text.to_owned() };
         (spanned(key), spanned(value))
     };
-    let select = |selector: Map<String>| mesh.workloads.select(&selector, claim.namespace);
+    let mut namespaces = claim.namespace.map_or(home.to_vec(), |namespace| vec![namespace]);
+    namespaces.dedup();
+    let select = |selector: Map<String>| -> Vec<WorkloadId> {
+        namespaces.iter().flat_map(|namespace| mesh.workloads.select(&selector, Some(namespace))).collect()
+    };
     let ids = if claim.app.is_empty() {
         let versions: FxHashSet<&str> = claims.iter().map(|claim| claim.version).collect();
         versions.into_iter().flat_map(|version| select(Map(vec![pair(claim.key, version)]))).collect()
