@@ -12,6 +12,7 @@ use super::registry::{Host, Port, Protocol};
 use super::routes::{RouteKind, Target, VirtualService};
 use super::security::{Decision, Mode, Scope};
 use super::workloads::{Proxy, Workload, WorkloadId};
+use crate::resource::Spec;
 
 /// What clients send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,8 +33,17 @@ impl Sent {
     #[must_use]
     pub fn by(setting: &ClientTlsSetting<'_>) -> Option<Self> {
         let certificate = setting.tls.client_certificate.text();
+        let selects_workloads = match &setting.resource.spec {
+            Spec::DestinationRule(rule) => rule.workload_selector.is_some(),
+            _ => false,
+        };
         match setting.mode() {
             "DISABLE" => Some(Self::Plaintext),
+            // Sidecars read credentials only for a rule that selects them, and send no TLS at all otherwise
+            // (`cluster_tls.go#buildUpstreamClusterTLSContext`).
+            "SIMPLE" | "MUTUAL" if setting.tls.credential_name.is_some() && !selects_workloads => {
+                Some(Self::Plaintext)
+            }
             "SIMPLE" => Some(Self::Simple),
             "MUTUAL" => {
                 let may_be_istios = ["istio", "/etc/certs/", "spiffe", "prom-certs"];

@@ -2,7 +2,7 @@
 
 use super::config::MeshConfig;
 use super::destinations::Client;
-use super::mtls::Assumed;
+use super::mtls::{Assumed, Sent};
 use super::security::{Mode, Scope};
 use super::{Assume, Mesh};
 use crate::Files;
@@ -291,4 +291,80 @@ fn an_annotation_keeps_a_port_away_from_the_sidecar() {
     assert!(bypasses("includeInboundPorts: '80'", 81));
     assert!(!bypasses("includeInboundPorts: '80'", 80));
     assert!(!bypasses("includeInboundPorts: '*'", 80));
+}
+
+fn virtual_service(name: &str, namespace: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: \
+         {namespace}}}\nspec: {{{spec}}}\n---\n"
+    )
+}
+
+fn route_of(mesh: &Mesh<'_>, client: &str, host: &str) -> Option<String> {
+    mesh.routes.for_mesh_host(client, host).map(|service| service.resource.name.value.clone())
+}
+
+/// Trap 4.
+#[test]
+fn export_to_is_judged_against_the_clients_namespace() {
+    let text = [
+        virtual_service("own", "shop", &format!("hosts: [{HOST}], exportTo: ['.']")),
+        rule("private", "shop", &format!("host: {HOST}, exportTo: ['.']")),
+        rule("for-web", "istio-system", &format!("host: {HOST}, exportTo: [web]")),
+    ];
+    mesh(&text.concat(), |mesh| {
+        assert_eq!(route_of(mesh, "shop", HOST).as_deref(), Some("own"));
+        assert_eq!(route_of(mesh, "web", HOST), None);
+        assert_eq!(winners(mesh, of("shop")), ["private"]);
+        assert_eq!(winners(mesh, of("web")), ["for-web"]);
+        assert_eq!(winners(mesh, of("other")), Vec::<String>::new());
+    });
+}
+
+/// Trap 14.
+#[test]
+fn listing_a_gateway_drops_the_mesh_and_an_empty_list_is_the_mesh_alone() {
+    let text = [
+        virtual_service("edge", "shop", &format!("hosts: [{HOST}], gateways: [gw]")),
+        virtual_service("inside", "shop", "hosts: [ratings.shop.svc.cluster.local]"),
+        virtual_service("both", "shop", "hosts: [details.shop.svc.cluster.local], gateways: [gw, mesh]"),
+    ];
+    mesh(&text.concat(), |mesh| {
+        assert_eq!(route_of(mesh, "shop", HOST), None);
+        assert_eq!(route_of(mesh, "shop", "ratings.shop.svc.cluster.local").as_deref(), Some("inside"));
+        assert_eq!(route_of(mesh, "shop", "details.shop.svc.cluster.local").as_deref(), Some("both"));
+    });
+}
+
+/// Trap 24.
+#[test]
+fn of_several_routes_for_a_host_the_most_specific_then_the_private_then_the_first_counts() {
+    let text = [
+        virtual_service("wildcard", "shop", "hosts: ['*.shop.svc.cluster.local']"),
+        virtual_service("first", "shop", &format!("hosts: [{HOST}]")),
+        virtual_service("second", "shop", &format!("hosts: [{HOST}]")),
+        virtual_service("private", "web", &format!("hosts: [{HOST}], exportTo: ['.']")),
+    ];
+    mesh(&text.concat(), |mesh| {
+        assert_eq!(route_of(mesh, "shop", HOST).as_deref(), Some("first"));
+        assert_eq!(route_of(mesh, "web", HOST).as_deref(), Some("private"));
+        assert_eq!(route_of(mesh, "shop", "other.shop.svc.cluster.local").as_deref(), Some("wildcard"));
+    });
+}
+
+/// Trap 39.
+#[test]
+fn a_credential_name_on_a_sidecar_is_no_tls_at_all_without_a_workload_selector() {
+    let tls = "trafficPolicy: {tls: {mode: SIMPLE, credentialName: cert}}";
+    let sent = |spec: &str| {
+        let mut sent = None;
+        mesh(&[SERVICE.to_owned(), rule("r", "shop", spec)].concat(), |mesh| {
+            let effective = mesh.destination(of("shop"), HOST);
+            sent = effective.and_then(|rules| rules.client_tls(80, None)).and_then(|tls| Sent::by(&tls));
+        });
+        sent
+    };
+    assert_eq!(sent(&format!("host: {HOST}, {tls}")), Some(Sent::Plaintext));
+    let file = format!("host: {HOST}, trafficPolicy: {{tls: {{mode: SIMPLE, caCertificates: /ca.pem}}}}");
+    assert_eq!(sent(&file), Some(Sent::Simple));
 }
