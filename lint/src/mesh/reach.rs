@@ -289,13 +289,8 @@ impl<'a> Mesh<'a> {
         client: &Workload<'a>,
         port: u32,
     ) -> Vec<usize> {
-        let count = match kind {
-            RouteKind::Http => service.spec.http.len(),
-            RouteKind::Tls => service.spec.tls.len(),
-            RouteKind::Tcp => service.spec.tcp.len(),
-        };
         let mut rules = Vec::new();
-        for rule in 0..count {
+        for rule in 0..service.count(kind) {
             let sources = service.sources(kind, rule);
             let mut admitted = sources.iter().filter(|source| source.admits(kind, client, port)).peekable();
             if sources.is_empty() {

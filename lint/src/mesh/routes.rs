@@ -27,6 +27,9 @@ pub enum RouteKind {
 }
 
 impl RouteKind {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Http, Self::Tls, Self::Tcp];
+
     /// The field's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -82,6 +85,22 @@ impl<'a> VirtualService<'a> {
     #[must_use]
     pub fn is_mesh(&self) -> bool {
         self.bindings.iter().any(|binding| matches!(binding, Binding::Mesh))
+    }
+
+    /// How many rules a list has.
+    #[must_use]
+    pub fn count(&self, kind: RouteKind) -> usize {
+        match kind {
+            RouteKind::Http => self.spec.http.len(),
+            RouteKind::Tls => self.spec.tls.len(),
+            RouteKind::Tcp => self.spec.tcp.len(),
+        }
+    }
+
+    /// Every rule of every list.
+    pub fn rules(&self) -> impl Iterator<Item = (RouteKind, usize)> + use<'a> {
+        let counts = RouteKind::ALL.map(|kind| (kind, self.count(kind)));
+        counts.into_iter().flat_map(|(kind, count)| (0..count).map(move |rule| (kind, rule)))
     }
 
     /// The match blocks of a rule, reduced to what decides which client gets it.

@@ -84,13 +84,10 @@ fn check(ctx: &mut Context<'_>) {
     for service in mesh.routes.iter().filter(|service| !service.hosts.is_empty()) {
         let bindings: Vec<(&Binding<'_>, Option<Vec<Place>>)> =
             service.bindings.iter().map(|binding| (binding, places(mesh, service, binding))).collect();
-        let spec = service.spec;
-        let kinds = [
-            (RouteKind::Http, spec.http.len()),
-            (RouteKind::Tls, spec.tls.len()),
-            (RouteKind::Tcp, spec.tcp.len()),
-        ];
-        for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+        for (kind, count) in RouteKind::ALL.map(|kind| (kind, service.count(kind))) {
+            if count == 0 {
+                continue;
+            }
             if let Some(places) = ignored(kind, bindings.iter().map(|(_, places)| places.as_deref()), None) {
                 let node = service.resource.node(ctx.documents).and_then(|node| node.get("spec"));
                 let key = node.and_then(|spec| spec.entry(kind.as_str())).map(|(key, _)| key.span());

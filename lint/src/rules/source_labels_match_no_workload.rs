@@ -91,14 +91,8 @@ const VERSION_KEYS: [&str; 2] = ["version", "app.kubernetes.io/version"];
 fn check(ctx: &mut Context<'_>) {
     let mesh = ctx.mesh;
     for service in mesh.routes.iter().filter(|service| service.is_mesh()) {
-        let spec = service.spec;
-        let lists = [
-            (RouteKind::Http, spec.http.len()),
-            (RouteKind::Tls, spec.tls.len()),
-            (RouteKind::Tcp, spec.tcp.len()),
-        ];
-        for (kind, count) in lists {
-            for source in (0..count).flat_map(|rule| service.sources(kind, rule)) {
+        for (kind, rule) in service.rules() {
+            for source in service.sources(kind, rule) {
                 if is_compared(kind, &source) {
                     judge(ctx, service, &source);
                 }

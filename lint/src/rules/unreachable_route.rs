@@ -66,7 +66,7 @@ declare_rule! {
 fn check(ctx: &mut Context<'_>) {
     let mesh = ctx.mesh;
     for service in mesh.routes.iter() {
-        for kind in [RouteKind::Http, RouteKind::Tls, RouteKind::Tcp] {
+        for kind in RouteKind::ALL {
             check_list(ctx, service, kind);
         }
     }

@@ -172,12 +172,7 @@ fn check(ctx: &mut Context<'_>) {
 
 fn claims<'a>(mesh: &Mesh<'a>, service: &VirtualService<'a>) -> Vec<Claim<'a>> {
     let mut claims = Vec::new();
-    let lists = [
-        (RouteKind::Http, service.spec.http.len()),
-        (RouteKind::Tls, service.spec.tls.len()),
-        (RouteKind::Tcp, service.spec.tcp.len()),
-    ];
-    for (kind, rule) in lists.into_iter().flat_map(|(kind, count)| (0..count).map(move |rule| (kind, rule))) {
+    for (kind, rule) in service.rules() {
         for source in service.sources(kind, rule) {
             let version = VERSION_LABELS.iter().find_map(|key| source.labels.entry(key));
             // An http match that names gateways does not look at labels.
