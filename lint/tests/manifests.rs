@@ -1,0 +1,555 @@
+//! The shipped manifests are clean, and breaking them in the way a rule describes is reported at the right
+//! place, with nothing else new.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use coalmine::rules::RULES;
+use coalmine::{Diagnostic, Files, Report, Settings, lint};
+
+/// One change to a deployment's files.
+enum Edit {
+    /// In a file, the first occurrence of a text becomes another.
+    Replace(&'static str, &'static str, &'static str),
+    /// A text is put at the end of a file.
+    Append(&'static str, &'static str),
+    /// A file is added.
+    Add(&'static str, &'static str),
+}
+use Edit::{Add, Append, Replace};
+
+/// A rule, the deployment that is broken, how, and the file and text of the finding.
+struct Case(&'static str, &'static str, &'static [Edit], &'static str, &'static str);
+
+const COOKIE_ROUTE: &str = "3-canary/70-voting-app-virtual-service.yaml";
+const DEFAULT_RULE: &str = "    - route:\n        - destination:\n            host: voting-app.voting.svc.cluster.local\n            subset: v1-0\n";
+
+const CASES: &[Case] = &[
+    Case(
+        "yaml-syntax",
+        "voting",
+        &[Replace("3-canary/41-mysql-pv-claim.yaml", "accessModes:", "accessModes: [")],
+        "3-canary/41-mysql-pv-claim.yaml",
+        "[",
+    ),
+    Case(
+        "duplicate-key",
+        "voting",
+        &[Replace(
+            "1-deploy/31-voting-app-service.yaml",
+            "  labels:\n    app: voting-app\n",
+            "  labels:\n    app: voting-app\n    app: voting\n",
+        )],
+        "1-deploy/31-voting-app-service.yaml",
+        "app",
+    ),
+    Case(
+        "wrong-type",
+        "voting",
+        &[Replace("3-canary/60-voting-app-2.0.yaml", "version: \"2.0\"", "version: 2.0")],
+        "3-canary/60-voting-app-2.0.yaml",
+        "2.0",
+    ),
+    Case(
+        "unknown-field",
+        "voting",
+        &[Replace("3-canary/60-voting-app-2.0.yaml", "readinessProbe:", "readinessprobe:")],
+        "3-canary/60-voting-app-2.0.yaml",
+        "readinessprobe",
+    ),
+    Case(
+        "missing-field",
+        "voting",
+        &[Replace(
+            "3-canary/50-voting-analytics-2.0.yaml",
+            "  selector:\n    matchLabels:\n      app: voting-analytics\n      version: \"2.0\"\n",
+            "",
+        )],
+        "3-canary/50-voting-analytics-2.0.yaml",
+        "spec",
+    ),
+    Case(
+        "duplicate-resource",
+        "voting",
+        &[Append(
+            "3-canary/41-mysql-pv-claim.yaml",
+            "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata:\n  name: mysql-pv-claim\n  namespace: voting\n\
+             spec:\n  accessModes: [ReadWriteOnce]\n  resources: {requests: {storage: 2Gi}}\n",
+        )],
+        "3-canary/41-mysql-pv-claim.yaml",
+        "mysql-pv-claim",
+    ),
+    Case(
+        "deprecated-api",
+        "voting",
+        &[Replace("3-canary/50-voting-analytics-2.0.yaml", "apps/v1", "apps/v1beta2")],
+        "3-canary/50-voting-analytics-2.0.yaml",
+        "apps/v1beta2",
+    ),
+    Case(
+        "unknown-subset",
+        "voting",
+        &[Replace(
+            "3-canary/10-voting-app-destination-rule.yaml",
+            "    - name: v2-0\n      labels:\n        app: voting-app\n        version: \"2.0\"\n",
+            "",
+        )],
+        COOKIE_ROUTE,
+        "v2-0",
+    ),
+    Case(
+        "orphaned-subset",
+        "voting",
+        &[Append(
+            "3-canary/10-voting-app-destination-rule.yaml",
+            "    - name: spare\n      labels:\n        app: voting-app\n        version: \"2.0\"\n",
+        )],
+        "3-canary/10-voting-app-destination-rule.yaml",
+        "spare",
+    ),
+    Case(
+        "subset-selects-no-pods",
+        "voting",
+        &[Replace("3-canary/11-voting-analytics-destination-rule.yaml", "\"2.0\"", "\"2.1\"")],
+        "3-canary/11-voting-analytics-destination-rule.yaml",
+        "\"2.1\"",
+    ),
+    Case(
+        "subset-mixes-versions",
+        "voting",
+        &[Replace(
+            "3-canary/10-voting-app-destination-rule.yaml",
+            "        app: voting-app\n        version: \"1.0\"\n",
+            "        app: voting-app\n",
+        )],
+        "3-canary/10-voting-app-destination-rule.yaml",
+        "v1-0",
+    ),
+    Case(
+        "unversioned-route",
+        "voting",
+        &[Replace(
+            COOKIE_ROUTE,
+            DEFAULT_RULE,
+            "    - match:\n        - uri:\n            prefix: /health\n      route:\n        - destination:\n            \
+             host: voting-app.voting.svc.cluster.local\n            port:\n              number: 8080\n    \
+             - route:\n        - destination:\n            host: voting-app.voting.svc.cluster.local\n            \
+             subset: v1-0\n",
+        )],
+        COOKIE_ROUTE,
+        "voting-app.voting.svc.cluster.local",
+    ),
+    Case(
+        "unknown-destination-host",
+        "voting",
+        &[Replace(
+            "1-deploy/41-voting-app-virtual-service.yaml",
+            "host: voting-app.voting",
+            "host: voting-ap.voting",
+        )],
+        "1-deploy/41-voting-app-virtual-service.yaml",
+        "voting-ap.voting.svc.cluster.local",
+    ),
+    Case(
+        "unresolvable-partial-host",
+        "voting",
+        &[Replace(
+            "1-deploy/41-voting-app-virtual-service.yaml",
+            "host: voting-app.voting.svc.cluster.local",
+            "host: voting-app.voting",
+        )],
+        "1-deploy/41-voting-app-virtual-service.yaml",
+        "voting-app.voting",
+    ),
+    Case(
+        "unknown-destination-port",
+        "voting",
+        &[Replace("1-deploy/41-voting-app-virtual-service.yaml", "number: 8080", "number: 8081")],
+        "1-deploy/41-voting-app-virtual-service.yaml",
+        "8081",
+    ),
+    Case(
+        "ambiguous-destination-port",
+        "voting",
+        &[
+            Append(
+                "1-deploy/31-voting-app-service.yaml",
+                "    - name: http-metrics\n      port: 9090\n      targetPort: 8080\n",
+            ),
+            Replace(
+                "1-deploy/41-voting-app-virtual-service.yaml",
+                "            port:\n              number: 8080\n",
+                "",
+            ),
+        ],
+        "1-deploy/41-voting-app-virtual-service.yaml",
+        "voting-app.voting.svc.cluster.local",
+    ),
+    Case(
+        "service-port-not-on-workload",
+        "voting",
+        &[Append(
+            "1-deploy/31-voting-app-service.yaml",
+            "    - name: http-admin\n      port: 9090\n      targetPort: 9091\n",
+        )],
+        "1-deploy/31-voting-app-service.yaml",
+        "9091",
+    ),
+    Case(
+        "subset-port-mismatch",
+        "voting",
+        &[Replace("3-canary/30-voting-storage-virtual-service.yaml", "number: 3306", "number: 6379")],
+        "3-canary/30-voting-storage-virtual-service.yaml",
+        "6379",
+    ),
+    Case(
+        "gateway-port-not-exposed",
+        "voting-flag",
+        &[Replace("voting/60-voting-app-gateway.yaml", "number: 80", "number: 81")],
+        "voting/60-voting-app-gateway.yaml",
+        "81",
+    ),
+    Case(
+        "unknown-gateway",
+        "voting",
+        &[Replace(COOKIE_ROUTE, "- voting-app-gateway", "- voting-gateway")],
+        COOKIE_ROUTE,
+        "voting-gateway",
+    ),
+    Case(
+        "gateway-host-mismatch",
+        "voting",
+        &[
+            Replace("1-deploy/40-voting-app-gateway.yaml", "- \"*\"", "- votes.example.com"),
+            Replace(COOKIE_ROUTE, "- \"*\"", "- vote.example.com"),
+        ],
+        COOKIE_ROUTE,
+        "vote.example.com",
+    ),
+    Case(
+        "selector-matches-no-workload",
+        "voting",
+        &[Add(
+            "2-update/41-peer-authentication.yaml",
+            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: web, namespace: voting}\n\
+             spec:\n  selector:\n    matchLabels:\n      app: voting-web\n  mtls: {mode: STRICT}\n",
+        )],
+        "2-update/41-peer-authentication.yaml",
+        "voting-web",
+    ),
+    Case(
+        "route-kind-ignored",
+        "voting",
+        &[Append(
+            COOKIE_ROUTE,
+            "  tcp:\n    - route:\n        - destination:\n            host: voting-app.voting.svc.cluster.local\n            \
+             subset: v1-0\n            port:\n              number: 8080\n",
+        )],
+        COOKIE_ROUTE,
+        "tcp",
+    ),
+    Case(
+        "source-labels-match-no-workload",
+        "voting",
+        &[Replace(
+            "3-canary/31-voting-analytics-virtual-service.yaml",
+            "    # Everyone else",
+            "    - match:\n        - sourceLabels:\n            app: voting-web\n      route:\n        - destination:\n            \
+             host: voting-analytics.voting.svc.cluster.local\n            subset: v2-0\n            port:\n              \
+             number: 8080\n    # Everyone else",
+        )],
+        "3-canary/31-voting-analytics-virtual-service.yaml",
+        "voting-web",
+    ),
+    Case(
+        "mtls-client-server-conflict",
+        "voting",
+        &[Replace("3-canary/11-voting-analytics-destination-rule.yaml", "ISTIO_MUTUAL", "DISABLE")],
+        "3-canary/11-voting-analytics-destination-rule.yaml",
+        "DISABLE",
+    ),
+    Case(
+        "mtls-downgrade",
+        "voting",
+        &[Add(
+            "2-update/41-peer-authentication.yaml",
+            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: analytics, namespace: voting}\n\
+             spec:\n  selector:\n    matchLabels:\n      app: voting-analytics\n  mtls: {mode: PERMISSIVE}\n",
+        )],
+        "2-update/41-peer-authentication.yaml",
+        "PERMISSIVE",
+    ),
+    Case(
+        "peer-auth-duplicate",
+        "voting",
+        &[Add(
+            "2-update/41-peer-authentication.yaml",
+            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: second, namespace: voting}\n\
+             spec:\n  mtls: {mode: STRICT}\n",
+        )],
+        "2-update/41-peer-authentication.yaml",
+        "second",
+    ),
+    Case(
+        "peer-auth-selector-in-root",
+        "voting",
+        &[Add(
+            "2-update/41-peer-authentication.yaml",
+            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: web, namespace: istio-system}\n\
+             spec:\n  selector:\n    matchLabels:\n      app: voting-app\n  mtls: {mode: STRICT}\n",
+        )],
+        "2-update/41-peer-authentication.yaml",
+        "app: voting-app",
+    ),
+    Case(
+        "peer-auth-port-unknown",
+        "voting",
+        &[Add(
+            "2-update/41-peer-authentication.yaml",
+            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: analytics, namespace: voting}\n\
+             spec:\n  selector:\n    matchLabels:\n      app: voting-analytics\n  mtls: {mode: STRICT}\n  portLevelMtls:\n    \
+             9999: {mode: STRICT}\n",
+        )],
+        "2-update/41-peer-authentication.yaml",
+        "9999",
+    ),
+    Case(
+        "weights-not-100",
+        "weighted",
+        &[Replace("2-split/30-greeter-virtual-service.yaml", "weight: 50", "weight: 40")],
+        "2-split/30-greeter-virtual-service.yaml",
+        "40",
+    ),
+    Case(
+        "single-destination-weight",
+        "voting",
+        &[Replace(
+            COOKIE_ROUTE,
+            "            subset: v1-0\n            port:\n              number: 8080\n",
+            "            subset: v1-0\n            port:\n              number: 8080\n          weight: 50\n",
+        )],
+        COOKIE_ROUTE,
+        "50",
+    ),
+    Case(
+        "invalid-weight",
+        "weighted",
+        &[Replace("2-split/30-greeter-virtual-service.yaml", "weight: 50", "weight: -50")],
+        "2-split/30-greeter-virtual-service.yaml",
+        "-50",
+    ),
+    Case(
+        "unreachable-route",
+        "voting",
+        &[Append(
+            COOKIE_ROUTE,
+            "    - match:\n        - uri:\n            prefix: /new\n      route:\n        - destination:\n            \
+             host: voting-app.voting.svc.cluster.local\n            subset: v2-0\n            port:\n              \
+             number: 8080\n",
+        )],
+        COOKIE_ROUTE,
+        "match",
+    ),
+    Case(
+        "shadowed-route",
+        "voting",
+        &[Replace(
+            COOKIE_ROUTE,
+            "  http:\n",
+            "  http:\n    - match:\n        - uri:\n            prefix: /vote\n      route:\n        - destination:\n            \
+             host: voting-app.voting.svc.cluster.local\n            subset: v1-0\n            port:\n              number: 8080\n    \
+             - match:\n        - uri:\n            prefix: /vote/now\n      route:\n        - destination:\n            \
+             host: voting-app.voting.svc.cluster.local\n            subset: v2-0\n            port:\n              number: 8080\n",
+        )],
+        COOKIE_ROUTE,
+        "uri:\n            prefix: /vote/now",
+    ),
+    Case(
+        "cookie-regex-unanchored",
+        "voting",
+        &[Replace(COOKIE_ROUTE, "^(.*?; *)?(featureflag=on)(;.*)?$", ".*featureflag=on.*")],
+        COOKIE_ROUTE,
+        "'.*featureflag=on.*'",
+    ),
+    Case(
+        "cookie-regex-misses-space",
+        "voting",
+        &[Replace(COOKIE_ROUTE, "; *)?(", ";)?(")],
+        COOKIE_ROUTE,
+        "'^(.*?;)?(featureflag=on)(;.*)?$'",
+    ),
+    Case(
+        "invalid-regex",
+        "voting",
+        &[Replace(COOKIE_ROUTE, "; *)?(", "; *?(")],
+        COOKIE_ROUTE,
+        "(",
+    ),
+    Case(
+        "version-islands-cross",
+        "voting",
+        &[Replace(
+            "3-canary/30-voting-storage-virtual-service.yaml",
+            "        - sourceLabels:\n            app: voting-analytics\n            version: \"2.0\"\n",
+            "",
+        )],
+        "3-canary/30-voting-storage-virtual-service.yaml",
+        "v1-0",
+    ),
+    Case(
+        "hpa-target-missing",
+        "weighted",
+        &[Replace("1-deploy/11-greeter-v1-autoscaler.yaml", "    name: greeter-v1", "    name: greeter-one")],
+        "1-deploy/11-greeter-v1-autoscaler.yaml",
+        "greeter-one",
+    ),
+    Case(
+        "unused-suppression",
+        "voting",
+        &[Replace(
+            "3-canary/10-voting-app-destination-rule.yaml",
+            "    - name: v2-0",
+            "    # coalmine: ignore[orphaned-subset] the route comes later\n    - name: v2-0",
+        )],
+        "3-canary/10-voting-app-destination-rule.yaml",
+        "orphaned-subset",
+    ),
+    Case(
+        "invalid-suppression",
+        "voting",
+        &[Replace(
+            "3-canary/10-voting-app-destination-rule.yaml",
+            "    - name: v2-0",
+            "    # coalmine: ignore[orphaned-subset]\n    - name: v2-0",
+        )],
+        "3-canary/10-voting-app-destination-rule.yaml",
+        "# coalmine: ignore[orphaned-subset]",
+    ),
+];
+
+fn manifests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests")
+}
+
+/// The files of a deployment by name, in name order, without its settings.
+fn read(deployment: &str) -> Vec<(String, String)> {
+    fn walk(folder: &Path, base: &Path, out: &mut Vec<(String, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(base).unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                walk(&path, base, out);
+            } else if name.ends_with(".yaml") && name != "coalmine.yaml" {
+                out.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let base = manifests().join(deployment);
+    let mut files = Vec::new();
+    walk(&base, &base, &mut files);
+    files.sort();
+    files
+}
+
+fn settings(deployment: &str) -> Settings {
+    let text = fs::read_to_string(manifests().join(deployment).join("coalmine.yaml")).unwrap();
+    Settings::parse(&text, "").unwrap()
+}
+
+fn run(files: &[(String, String)], settings: &Settings) -> (Files, Report) {
+    let mut set = Files::new();
+    for (name, text) in files {
+        set.add(name.as_str(), text.as_str());
+    }
+    let report = lint(&set, settings);
+    (set, report)
+}
+
+fn place<'f>(files: &'f Files, diagnostic: &Diagnostic) -> (&'f str, &'f str) {
+    (files.name(diagnostic.span.file), &files.text(diagnostic.span.file)[diagnostic.span.range()])
+}
+
+#[test]
+fn the_shipped_manifests_have_no_findings() {
+    for deployment in ["voting", "voting-flag", "weighted", "weighted-sticky"] {
+        let (files, report) = run(&read(deployment), &settings(deployment));
+        let found: Vec<_> =
+            report.diagnostics.iter().map(|d| (d.rule, place(&files, d), d.message.as_str())).collect();
+        assert_eq!(found, [], "{deployment}");
+    }
+    let (_, voting) = run(&read("voting"), &settings("voting"));
+    assert_eq!(voting.suppressed, 1, "the orphaned subset of step 2");
+}
+
+#[test]
+fn the_legacy_lock_down_is_explained() {
+    let (files, report) = run(&read("legacy"), &settings("legacy"));
+    let found: Vec<_> = report.diagnostics.iter().map(|d| (d.rule, place(&files, d).1)).collect();
+    assert_eq!(found, [("deprecated-api", "authentication.istio.io/v1alpha1")]);
+}
+
+/// The rollout as a user lints it step by step: each accumulated folder, without the later ones.
+#[test]
+fn every_accumulated_step_of_the_voting_rollout_is_clean() {
+    let all = read("voting");
+    for upto in ["1", "2", "3", "4"] {
+        let files: Vec<_> = all.iter().filter(|(name, _)| name.as_str() < &format!("{upto}~")[..]).cloned().collect();
+        let (set, report) = run(&files, &settings("voting"));
+        let found: Vec<_> = report.diagnostics.iter().map(|d| (d.rule, place(&set, d))).collect();
+        assert_eq!(found, [], "up to step {upto}");
+    }
+}
+
+#[test]
+fn breaking_the_manifests_is_reported_at_the_right_place_and_nothing_else_is_new() {
+    let mut wrong = Vec::new();
+    for Case(rule, deployment, edits, file, text) in CASES {
+        let mut files = read(deployment);
+        let settings = settings(deployment);
+        let (before_files, before) = run(&files, &settings);
+        let known: BTreeSet<_> = before
+            .diagnostics
+            .iter()
+            .map(|d| (d.rule, place(&before_files, d), d.message.clone()))
+            .collect();
+        for edit in *edits {
+            match edit {
+                Add(name, content) => files.push(((*name).to_owned(), (*content).to_owned())),
+                Append(name, content) => find(&mut files, name).push_str(content),
+                Replace(name, from, to) => {
+                    let content = find(&mut files, name);
+                    assert!(content.contains(from), "{rule}: {name} no longer has {from:?}");
+                    *content = content.replacen(from, to, 1);
+                }
+            }
+        }
+        let (set, after) = run(&files, &settings);
+        let new: Vec<_> = after
+            .diagnostics
+            .iter()
+            .map(|d| (d.rule, place(&set, d), d.message.clone()))
+            .filter(|finding| !known.contains(finding))
+            .collect();
+        let right = !new.is_empty() && new.iter().all(|(id, at, _)| id == rule && *at == (*file, *text));
+        if !right {
+            wrong.push(format!("{rule}: expected {text:?} in {file}, new findings: {new:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn find<'f>(files: &'f mut [(String, String)], name: &str) -> &'f mut String {
+    &mut files.iter_mut().find(|(own, _)| own == name).expect(name).1
+}
+
+/// Rules whose mistake cannot be made by editing these manifests, with their own tests.
+const ELSEWHERE: &[&str] = &["yaml-limits"];
+
+#[test]
+fn every_rule_has_a_case() {
+    let covered: BTreeSet<&str> = CASES.iter().map(|case| case.0).chain(ELSEWHERE.iter().copied()).collect();
+    let all: BTreeSet<&str> = RULES.iter().map(|rule| rule.id).collect();
+    assert_eq!(all.difference(&covered).collect::<Vec<_>>(), Vec::<&&str>::new());
+}
