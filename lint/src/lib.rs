@@ -19,6 +19,7 @@ pub mod fix;
 pub mod line_index;
 mod linter;
 pub mod mesh;
+pub mod plugin;
 pub mod render;
 pub mod report;
 pub mod resource;

@@ -108,6 +108,7 @@ pub(crate) fn run(
                 rule,
                 files,
                 documents: &input.documents,
+                resources: &input.resources,
                 mesh: &mesh,
                 duplicates: &state.duplicates,
                 found: Vec::new(),

@@ -4,6 +4,7 @@
 pub mod config;
 pub mod destinations;
 pub mod export;
+pub mod filters;
 pub mod gateways;
 pub mod host;
 pub mod reach;
@@ -16,6 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::config::MeshConfig;
 use self::destinations::DestinationRules;
+use self::filters::Filters;
 use self::gateways::Gateways;
 use self::registry::Registry;
 use self::routes::Routes;
@@ -53,6 +55,8 @@ pub struct Mesh<'a> {
     pub destination_rules: DestinationRules<'a>,
     /// Gateways.
     pub gateways: Gateways<'a>,
+    /// WasmPlugins that run Coalmine's filter.
+    pub filters: Filters<'a>,
     /// PeerAuthentications.
     pub peer_authentications: PeerAuthentications<'a>,
     resources: Vec<&'a Resource>,
@@ -88,6 +92,7 @@ impl<'a> Mesh<'a> {
             routes: Routes::new(&resources, config),
             destination_rules: DestinationRules::new(&resources, config),
             gateways: Gateways::new(&resources, &workloads),
+            filters: Filters::new(&resources),
             peer_authentications: PeerAuthentications::new(&resources, &config.root_namespace),
             namespaces,
             workloads,

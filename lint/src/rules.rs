@@ -17,6 +17,12 @@ rules! {
     yaml_limits
     unknown_subset
     orphaned_subset
+    wasm_plugin_config
+    wasm_plugin_phase
+    wasm_plugin_unpinned
+    wasm_plugin_fail_open
+    tag_header_unrouted
+    tag_header_unprotected
     unused_suppression
     invalid_suppression
 }

@@ -24,6 +24,7 @@ use Edit::{Add, Append, Replace};
 struct Case(&'static str, &'static str, &'static [Edit], &'static str, &'static str);
 
 const COOKIE_ROUTE: &str = "3-canary/70-voting-app-virtual-service.yaml";
+const FILTER: &str = "istio-ingress/20-coalmine-filter.yaml";
 const DEFAULT_RULE: &str = "    - route:\n        - destination:\n            host: voting-app.voting.svc.cluster.local\n            subset: v1-0\n";
 
 const CASES: &[Case] = &[
@@ -380,13 +381,7 @@ const CASES: &[Case] = &[
         COOKIE_ROUTE,
         "'^(.*?;)?(featureflag=on)(;.*)?$'",
     ),
-    Case(
-        "invalid-regex",
-        "voting",
-        &[Replace(COOKIE_ROUTE, "; *)?(", "; *?(")],
-        COOKIE_ROUTE,
-        "(",
-    ),
+    Case("invalid-regex", "voting", &[Replace(COOKIE_ROUTE, "; *)?(", "; *?(")], COOKIE_ROUTE, "("),
     Case(
         "version-islands-cross",
         "voting",
@@ -404,6 +399,46 @@ const CASES: &[Case] = &[
         &[Replace("1-deploy/11-greeter-v1-autoscaler.yaml", "    name: greeter-v1", "    name: greeter-one")],
         "1-deploy/11-greeter-v1-autoscaler.yaml",
         "greeter-one",
+    ),
+    Case("wasm-plugin-config", "voting-flag", &[Replace(FILTER, "value: \"on\"", "value: on")], FILTER, "on"),
+    Case(
+        "wasm-plugin-phase",
+        "voting-flag",
+        &[Replace(FILTER, "phase: AUTHN", "phase: STATS")],
+        FILTER,
+        "STATS",
+    ),
+    Case(
+        "wasm-plugin-unpinned",
+        "voting-flag",
+        &[Replace(
+            FILTER,
+            "filter@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+            "filter:0.1.0",
+        )],
+        FILTER,
+        "oci://ghcr.io/coalmine/filter:0.1.0",
+    ),
+    Case(
+        "wasm-plugin-fail-open",
+        "voting-flag",
+        &[Replace(FILTER, "failStrategy: FAIL_RELOAD", "failStrategy: FAIL_OPEN")],
+        FILTER,
+        "FAIL_OPEN",
+    ),
+    Case(
+        "tag-header-unrouted",
+        "voting-flag",
+        &[Replace(FILTER, "header: x-canary", "header: {name: x-canary, values: {canary: beta}}")],
+        FILTER,
+        "beta",
+    ),
+    Case(
+        "tag-header-unprotected",
+        "voting-flag",
+        &[Replace(FILTER, "namespace: istio-ingress", "namespace: voting")],
+        "voting/61-voting-app-virtual-service.yaml",
+        "x-canary",
     ),
     Case(
         "unused-suppression",
@@ -495,7 +530,8 @@ fn the_legacy_lock_down_is_explained() {
 fn every_accumulated_step_of_the_voting_rollout_is_clean() {
     let all = read("voting");
     for upto in ["1", "2", "3", "4"] {
-        let files: Vec<_> = all.iter().filter(|(name, _)| name.as_str() < &format!("{upto}~")[..]).cloned().collect();
+        let files: Vec<_> =
+            all.iter().filter(|(name, _)| name.as_str() < &format!("{upto}~")[..]).cloned().collect();
         let (set, report) = run(&files, &settings("voting"));
         let found: Vec<_> = report.diagnostics.iter().map(|d| (d.rule, place(&set, d))).collect();
         assert_eq!(found, [], "up to step {upto}");
@@ -509,11 +545,8 @@ fn breaking_the_manifests_is_reported_at_the_right_place_and_nothing_else_is_new
         let mut files = read(deployment);
         let settings = settings(deployment);
         let (before_files, before) = run(&files, &settings);
-        let known: BTreeSet<_> = before
-            .diagnostics
-            .iter()
-            .map(|d| (d.rule, place(&before_files, d), d.message.clone()))
-            .collect();
+        let known: BTreeSet<_> =
+            before.diagnostics.iter().map(|d| (d.rule, place(&before_files, d), d.message.clone())).collect();
         for edit in *edits {
             match edit {
                 Add(name, content) => files.push(((*name).to_owned(), (*content).to_owned())),

@@ -120,7 +120,7 @@ impl Lowering<'_> {
     #[cold]
     #[inline(never)]
     fn report(&mut self, severity: Severity, at: &Path, message: String) {
-        self.problems.push(Problem { path: at.clone(), message, severity });
+        self.problems.push(Problem { path: at.clone(), message, severity, suggestion: None });
     }
 
     #[cold]
