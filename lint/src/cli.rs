@@ -69,7 +69,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Lint(lint) => lint::run(&lint, &args.common, color),
         Command::Rules { format } => explain::rules(format),
         Command::Explain { rule } => explain::explain(&rule, color),
-        Command::Decide(decide) => decide::run(&decide),
+        Command::Decide(decide) => decide::run(&decide, &args.common),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "coalmine", &mut out);

@@ -1,12 +1,12 @@
 //! Coalmine's own filter inside a WasmPlugin: which plugins run it, what its `pluginConfig` means and where in
 //! the text a problem of it stands. The judgement is the filter's own code; nothing here knows a mesh.
 
-use coalmine_filter::config::{Config, Path, Problem, Segment};
+use coalmine_filter::config::{Config, Path, Problem, Segment, Severity};
 use serde_json::Value;
 
 use crate::resource::policy::WasmPlugin;
 use crate::span::Span;
-use crate::yaml::NodeRef;
+use crate::yaml::{NodeRef, Scalar};
 
 /// Whether a WasmPlugin runs this filter. Any of three signs will do, so that a mirrored or renamed image is
 /// still recognised:
@@ -83,6 +83,22 @@ impl Place<'_> {
                 first.unwrap_or_else(|| self.value.span())
             }
         }
+    }
+}
+
+/// The bare key of a place that YAML reads as a boolean: `off:` names the field `false`.
+#[must_use]
+pub fn boolean_key<'d>(place: &Place<'d>) -> Option<NodeRef<'d>> {
+    place.key.filter(|key| place.is_whole && matches!(key.scalar(), Some(Scalar::Bool(_))))
+}
+
+/// A problem in words, with what the text adds to it.
+#[must_use]
+pub fn describe(problem: &Problem, place: Option<&Place<'_>>) -> String {
+    let key = place.filter(|_| problem.severity == Severity::Unknown).and_then(boolean_key);
+    match key.and_then(NodeRef::text) {
+        Some(key) => format!("{}: YAML reads the bare key `{key}` as a boolean; quote it", problem.path),
+        None => problem.to_string(),
     }
 }
 

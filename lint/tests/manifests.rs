@@ -436,7 +436,7 @@ const CASES: &[Case] = &[
     Case(
         "tag-header-unprotected",
         "voting-flag",
-        &[Replace(FILTER, "namespace: istio-ingress", "namespace: voting")],
+        &[Replace(FILTER, "phase: AUTHN", "phase: AUTHN\n  match:\n    - mode: SERVER")],
         "voting/61-voting-app-virtual-service.yaml",
         "x-canary",
     ),

@@ -21,7 +21,7 @@ use coalmine_filter::effects::{Effects, effects};
 use coalmine_filter::token::{Binding, Keys, MIN_KEY_BYTES};
 
 use super::Exit;
-use super::args::{DecideArgs, DecideFormat};
+use super::args::{Common, DecideArgs, DecideFormat};
 
 /// A configuration and where it was found.
 struct Source {
@@ -32,9 +32,10 @@ struct Source {
     problems: Vec<Located>,
 }
 
-/// A problem with its 1-based line and column.
+/// A problem with its 1-based line and column, and in words.
 struct Located {
     problem: Problem,
+    text: String,
     place: Option<(u32, u32)>,
 }
 
@@ -49,14 +50,15 @@ struct Answer<'a> {
 }
 
 /// Decides a request, simulates a rollout, or signs an override.
-pub(crate) fn run(args: &DecideArgs) -> Result<Exit> {
-    let source = read(&args.config, args.plugin.as_deref())?;
+pub(crate) fn run(args: &DecideArgs, common: &Common) -> Result<Exit> {
+    let source =
+        read(&args.config, args.plugin.as_deref(), common.namespace.as_deref().unwrap_or("default"))?;
     let is_broken = source.problems.iter().any(|located| located.problem.severity > Severity::Warning);
-    for Located { problem, place } in &source.problems {
+    for Located { problem, text, place } in &source.problems {
         let severity = if problem.severity == Severity::Warning { "warning" } else { "error" };
         let (line, column) =
             place.map_or(("".into(), "".into()), |(l, c)| (format!(":{l}"), format!(":{c}")));
-        eprintln!("{}{line}{column}: {severity}: {problem}", source.file);
+        eprintln!("{}{line}{column}: {severity}: {text}", source.file);
     }
     let now = match &args.now {
         Some(text) => config::time(text)
@@ -119,8 +121,9 @@ fn add_subject(
     headers: &mut Vec<(String, String)>,
 ) -> Result<()> {
     let cookie = |slot: &usize| config.cookies.get(*slot).cloned().unwrap_or_default();
-    let signed = |name: String| {
-        let token = keys.sign(&id_binding(&name), id, now.saturating_add(86_400));
+    // As fresh as the filter would have set it, so that it is not due to be renewed.
+    let signed = |name: String, age: u64| {
+        let token = keys.sign(&id_binding(&name), id, now.saturating_add(age));
         let token = token.with_context(|| {
             format!("--subject {id}: an id in a signed cookie consists of A-Z, a-z, 0-9, `_`, `~` and `-`")
         })?;
@@ -135,9 +138,8 @@ fn add_subject(
             return Ok(());
         }
         Some(SubjectSource::Cookie { slot, trusted: true }) => format!("{}={id}", cookie(slot)),
-        Some(SubjectSource::Cookie { slot, .. } | SubjectSource::Generate { slot, .. }) => {
-            signed(cookie(slot))?
-        }
+        Some(SubjectSource::Cookie { slot, .. }) => signed(cookie(slot), 86_400)?,
+        Some(SubjectSource::Generate { slot, cookie: spec }) => signed(cookie(slot), spec.max_age)?,
     };
     // First, so that no other cookie of the name wins.
     headers.insert(0, ("cookie".to_owned(), pair));
@@ -227,7 +229,7 @@ fn sign(args: &DecideArgs, config: &Config, keys: &Keys, wanted: &str, now: u64)
 }
 
 /// Finds the configuration in a file: the WasmPlugin that runs the filter, or a bare `pluginConfig`.
-fn read(path: &Path, wanted: Option<&str>) -> Result<Source> {
+fn read(path: &Path, wanted: Option<&str>, namespace: &str) -> Result<Source> {
     let name = if path.as_os_str() == "-" { "<stdin>".to_owned() } else { path.display().to_string() };
     let text = if path.as_os_str() == "-" {
         let mut text = String::new();
@@ -249,7 +251,7 @@ fn read(path: &Path, wanted: Option<&str>) -> Result<Source> {
         let (line, column) = place(problem.span.start);
         bail!("{name}:{line}:{column}: {}", problem.message);
     }
-    let resources = lower(&documents, |_| "default");
+    let resources = lower(&documents, |_| namespace);
     let Some(resource) = choose(&name, &documents, &resources, wanted)? else {
         let root = documents.iter().find_map(Document::root);
         let root = root.with_context(|| format!("{name}: there is nothing in it"))?;
@@ -270,12 +272,16 @@ fn locate(
     config: Option<NodeRef<'_>>,
     place: impl Fn(u32) -> (u32, u32),
 ) -> Vec<Located> {
-    let span = |problem: &Problem| {
-        let at = plugin::locate(config?, &problem.path);
-        let key = at.key.filter(|_| problem.severity == Severity::Unknown).map(NodeRef::span);
-        Some(place(key.unwrap_or_else(|| at.span()).start))
+    let located = |problem: Problem| {
+        let at = config.map(|config| plugin::locate(config, &problem.path));
+        let span = at.map(|at| {
+            let key = at.key.filter(|_| problem.severity == Severity::Unknown);
+            key.map_or_else(|| at.span(), NodeRef::span)
+        });
+        let text = plugin::describe(&problem, at.as_ref());
+        Located { problem, text, place: span.map(|span| place(span.start)) }
     };
-    problems.into_iter().map(|problem| Located { place: span(&problem), problem }).collect()
+    problems.into_iter().map(located).collect()
 }
 
 fn full_name(resource: &Resource) -> String {

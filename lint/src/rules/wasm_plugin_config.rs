@@ -92,7 +92,8 @@ fn check(ctx: &mut InputContext<'_>) {
                 Level::Unknown | Level::Error => Severity::Error,
             };
             let fix = place.and_then(|place| fix(&place, problem));
-            let diagnostic = ctx.report(Some(filter.resource), span, problem.to_string());
+            let message = plugin::describe(problem, place.as_ref());
+            let diagnostic = ctx.report(Some(filter.resource), span, message);
             diagnostic.severity(severity);
             if let Some(fix) = fix {
                 diagnostic.fix(fix);
@@ -117,6 +118,10 @@ fn fix(place: &Place<'_>, problem: &Problem) -> Option<Fix> {
         // Bare `off` would be a boolean.
         let written = if !is_key && word == "off" { format!("\"{word}\"") } else { word.to_owned() };
         return Some(Fix::replace(safety, format!("write `{word}`"), node.span(), written));
+    }
+    if is_key && plugin::boolean_key(place).is_some() {
+        let quoted = format!("\"{text}\"");
+        return Some(Fix::replace(Safety::Safe, format!("quote `{text}`"), node.span(), quoted));
     }
     let is_bare = matches!(node.scalar(), Some(Scalar::Bool(_) | Scalar::Int(_) | Scalar::UInt(_)));
     (is_bare && !is_key && problem.message.contains("; quote it"))
@@ -165,7 +170,10 @@ spec:
       optIn:
         cookie: {name: featureflag, value: on}
         #                                  ^^ error: flags[1].optIn.cookie.value: expected a string, found the boolean true; quote it…
-        ^^^^^^ error: flags[1].optIn.cookie: needs `value`, `values` or `off`
+    - name: third
+      optIn:
+        cookie: {name: other}
+        ^^^^^^ error: flags[2].optIn.cookie: needs `value`, `values` or `off`
 "#;
         check(&RULE, &format!("{HEAD}{}", config.trim_start_matches('\n')));
     }
@@ -183,6 +191,19 @@ spec:
             &format!("  #    {} warning: flags: no flags: nothing is decided\n  phase", "^".repeat(101)),
         );
         check(&RULE, &bare);
+    }
+
+    /// To Kubernetes `off:` is the field `false`.
+    #[test]
+    fn a_bare_key_that_is_a_boolean_is_explained() {
+        let config = r#"  pluginConfig:
+    flags:
+    - name: search
+      optIn:
+        cookie: {name: f, value: "1", off: ["0"]}
+        #                             ^^^ error: flags[0].optIn.cookie.false: YAML reads the bare key `off` as a boolean; quote it
+"#;
+        check(&RULE, &format!("{HEAD}{config}"));
     }
 
     #[test]
@@ -220,6 +241,9 @@ spec:
             "      optIn: {cookie: {name: f, value: \"on\"}}\n",
         );
         check_fix(&RULE, Safety::Safe, &text(before), &text(after));
+        let cookie =
+            |off: &str| format!("      optIn: {{cookie: {{name: f, value: \"1\", {off}: [\"0\"]}}}}\n");
+        check_fix(&RULE, Safety::Safe, &text(&cookie("off")), &text(&cookie("\"off\"")));
         let (before, after) = ("      stiky: hash\n", "      sticky: hash\n");
         check_fix(&RULE, Safety::Unsafe, &text(before), &text(after));
         let mode = |word: &str| format!("{}    mode: {word}\n", text(""));

@@ -50,6 +50,7 @@ pub(super) fn human(answer: &Answer<'_>) -> String {
             Change::Remove(name) => request.push(("remove", name.clone().into_owned())),
         }
     }
+    request.extend(kept(answer).map(|(name, value)| ("keep", format!("{name}: {value}"))));
     if let Some(cookies) = forwarded(answer) {
         request.push(("forward", format!("cookie: {cookies}")));
     }
@@ -100,6 +101,8 @@ pub(super) fn json(answer: &Answer<'_>) -> String {
         Change::Remove(name) => Some(json!(name)),
         Change::Set(..) => None,
     });
+    let keep: Vec<Value> =
+        kept(answer).map(|(name, value)| json!({ "name": name, "value": value })).collect();
     let response = &answer.effects.response;
     let headers: Vec<Value> =
         response.headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
@@ -111,7 +114,7 @@ pub(super) fn json(answer: &Answer<'_>) -> String {
         "problems": answer.source.problems.iter().map(problem).collect::<Vec<_>>(),
         "subject": subject,
         "flags": flags,
-        "request": { "set": set, "remove": remove, "cookie": forwarded(answer) },
+        "request": { "set": set, "remove": remove, "keep": keep, "cookie": forwarded(answer) },
         "response": {
             "setCookie": cookies,
             "set": headers,
@@ -123,12 +126,12 @@ pub(super) fn json(answer: &Answer<'_>) -> String {
 }
 
 /// A problem of the configuration as JSON.
-pub(super) fn problem(Located { problem, place }: &Located) -> Value {
+pub(super) fn problem(Located { problem, text, place }: &Located) -> Value {
     let severity = if problem.severity == Severity::Warning { "warning" } else { "error" };
     json!({
         "severity": severity,
         "path": problem.path.to_string(),
-        "message": problem.message,
+        "message": text,
         "line": place.map(|(line, _)| line),
         "column": place.map(|(_, column)| column),
     })
@@ -139,6 +142,18 @@ pub(super) fn line(value: &Value) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// Tag headers that already have the value they are to have, so that nothing needs to be changed.
+fn kept<'a>(answer: &'a Answer<'_>) -> impl Iterator<Item = (&'a str, String)> {
+    let changes = &answer.effects.request;
+    let is_changed = move |tag: &str| {
+        changes.iter().any(|change| match change {
+            Change::Set(name, _) | Change::Remove(name) => name == tag,
+        })
+    };
+    let tags = answer.source.config.tags.iter().filter(move |tag| !is_changed(tag));
+    tags.filter_map(|tag| Some((tag.as_str(), lossy(answer.request.first(tag.as_bytes())?))))
 }
 
 /// The `cookie` header as the upstream gets it.

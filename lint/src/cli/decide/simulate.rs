@@ -33,13 +33,15 @@ pub(super) fn run(source: &Source, count: u64, format: DecideFormat) -> String {
     let mut out = String::new();
     for (place, (flag, rows)) in flags.iter().enumerate() {
         let gap = if place > 0 { "\n" } else { "" };
-        let _ = writeln!(out, "{gap}{}: {} subjects", flag.name, grouped(count));
-        table(&mut out, rows, count);
         if !flag.has_rollout {
-            out.push_str("  The flag has no rollout: nobody is chosen by chance.\n");
-        } else if !flag.enabled || config.mode != Mode::Enforce {
+            let _ = writeln!(out, "{gap}{}: no rollout, nobody is chosen by chance", flag.name);
+            continue;
+        }
+        let _ = writeln!(out, "{gap}{}: {} subjects\n", flag.name, grouped(count));
+        table(&mut out, rows, count);
+        if !flag.enabled || config.mode != Mode::Enforce {
             let why = if flag.enabled { "the mode is not enforce" } else { "the flag is not enabled" };
-            let _ = writeln!(out, "  This is what it would be: {why}, so nobody gets a tag.");
+            let _ = writeln!(out, "\n  This is what it would be: {why}, so nobody gets a tag.");
         }
     }
     if flags.is_empty() {
@@ -83,8 +85,7 @@ fn rows(flag: &Flag, count: u64) -> Vec<Row> {
 
 fn table(out: &mut String, rows: &[Row], total: u64) {
     let names = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).clamp(7, 18);
-    let _ =
-        writeln!(out, "\n  {:names$}  {:>10}  {:>8}  {:>8}", "variant", "subjects", "measured", "expected");
+    let _ = writeln!(out, "  {:names$}  {:>10}  {:>8}  {:>8}", "variant", "subjects", "measured", "expected");
     for row in rows {
         let name: String = if row.name.len() > names {
             row.name.chars().take(names - 1).chain(['…']).collect()
@@ -101,7 +102,6 @@ fn table(out: &mut String, rows: &[Row], total: u64) {
         );
         let _ = writeln!(out, "{}", text.trim_end());
     }
-    out.push('\n');
 }
 
 /// A bar in eighths of a column; the smallest share that is not nothing can be seen.
