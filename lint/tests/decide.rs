@@ -315,3 +315,20 @@ fn wrong_usage_is_2_and_says_what_is_wrong() {
         assert_eq!(stdout(&output), "", "{args:?}");
     }
 }
+
+/// The page on the filter shows a plugin that works as it stands there.
+#[test]
+fn the_documented_plugin_is_clean() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/filter.md")).unwrap();
+    let plugin = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let dir = folder("coalmine-filter.yaml", plugin);
+    let lint = Command::new(env!("CARGO_BIN_EXE_coalmine"))
+        .args(["lint", "--fail-on", "info", "--format", "concise"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!((lint.status.code(), stdout(&lint).as_str()), (Some(0), ""));
+    let output = decide(dir.path(), &["--config", "coalmine-filter.yaml", "--simulate", "1000"]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    assert!(stdout(&output).contains("5.000%"), "{}", stdout(&output));
+}

@@ -135,7 +135,7 @@ impl Checker {
                 }
             }
             (Kind::Map(form, kind), Value::Object(object)) => {
-                self.object(object, &[], Some((*form, kind)), path)
+                self.object(object, &[], Some((*form, kind)), path);
             }
             (Kind::Object(fields), Value::Object(object)) => self.object(object, fields, None, path),
             (Kind::Open(fields, form, kind), Value::Object(object)) => {

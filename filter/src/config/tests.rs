@@ -84,10 +84,10 @@ fn the_full_configuration_is_accepted_and_names_every_field() {
         match kind {
             fields::Kind::Object(fields) | fields::Kind::Open(fields, ..) => missing(fields, value, at, out),
             fields::Kind::List(kind) => {
-                value.as_array().into_iter().flatten().take(1).for_each(|v| inner(kind, v, at, out))
+                value.as_array().into_iter().flatten().take(1).for_each(|v| inner(kind, v, at, out));
             }
             fields::Kind::Either(kinds) => {
-                kinds.iter().filter(|_| value.is_object()).for_each(|k| inner(k, value, at, out))
+                kinds.iter().filter(|_| value.is_object()).for_each(|k| inner(k, value, at, out));
             }
             _ => {}
         }

@@ -37,7 +37,7 @@ pub(crate) enum Command {
         rule: String,
     },
     /// Say what the filter would decide for a request, how a rollout splits, or sign an override
-    Decide(DecideArgs),
+    Decide(Box<DecideArgs>),
     /// Print completions for a shell
     Completions {
         /// The shell
