@@ -1,5 +1,7 @@
 //! `tag-header-unrouted`
 
+use rustc_hash::FxHashSet;
+
 use crate::mesh::Mesh;
 use crate::mesh::filters::{Filter, Tag};
 use crate::mesh::routes::{Binding, VirtualService};
@@ -109,20 +111,15 @@ fn check(ctx: &mut Context<'_>) {
             continue;
         }
         // A tag that a later step routes on, or that the filter sets before the route comes, is no mistake.
-        let mut services: Vec<&networking::VirtualService> = Vec::new();
-        let here: Vec<&Resource> = mesh.routes.iter().map(|service| service.resource).collect();
-        services.extend(
-            mesh.routes
-                .iter()
-                .filter(|service| is_behind(mesh, filter, service) != Some(false))
-                .map(|service| service.spec),
-        );
-        services.extend(resources.iter().filter_map(|resource| match &resource.spec {
-            Spec::VirtualService(spec) if !here.iter().any(|own| std::ptr::eq(*own, resource)) => {
-                Some(&**spec)
-            }
+        let here: FxHashSet<*const Resource> =
+            mesh.routes.iter().map(|service| std::ptr::from_ref(service.resource)).collect();
+        let reachable = mesh.routes.iter().filter(|service| is_behind(mesh, filter, service) != Some(false));
+        let elsewhere = resources.iter().filter_map(|resource| match &resource.spec {
+            Spec::VirtualService(spec) if !here.contains(&std::ptr::from_ref(resource)) => Some(&**spec),
             _ => None,
-        }));
+        });
+        let services: Vec<&networking::VirtualService> =
+            reachable.map(|service| service.spec).chain(elsewhere).collect();
         if delegates_elsewhere(&services, resources) {
             continue;
         }
@@ -214,14 +211,14 @@ fn accepts(pattern: &StringMatch, value: &str) -> bool {
 
 /// Whether a rule delegates to a VirtualService that is not in the input.
 fn delegates_elsewhere(services: &[&networking::VirtualService], resources: &[Resource]) -> bool {
+    let names: FxHashSet<&str> = resources
+        .iter()
+        .filter(|resource| matches!(resource.spec, Spec::VirtualService(_)))
+        .map(|resource| resource.name.as_str())
+        .collect();
     let mut delegates =
         services.iter().flat_map(|service| service.http.iter()).filter_map(|rule| rule.delegate.get());
-    delegates.any(|delegate| {
-        let name = delegate.name.text();
-        !resources
-            .iter()
-            .any(|resource| matches!(resource.spec, Spec::VirtualService(_)) && resource.name.value == *name)
-    })
+    delegates.any(|delegate| !names.contains(delegate.name.text()))
 }
 
 /// Whether an object that routes and that the model does not read names the header.
