@@ -13,7 +13,8 @@ declare_rule! {
     /// Checks the `pluginConfig` of every WasmPlugin that runs Coalmine's filter, with the filter's own code.
     /// A WasmPlugin runs it when its `pluginName` is `coalmine`, when its `url` ends in `coalmine`,
     /// `coalmine/filter` or `coalmine-filter…`, or when `pluginConfig.flags` lists a flag with a `name` and a
-    /// `rollout` or an `optIn`. Signing keys that the configuration needs must be named in `vmConfig.env`.
+    /// `rollout` or an `optIn`. Signing keys that the configuration needs must be named in `vmConfig.env`, and with
+    /// `valueFrom: HOST`: a key in the manifest is a warning.
     ///
     /// ## Why it matters
     /// Istio's webhook does not look into `pluginConfig`. At run time the filter makes the best of a bad one: it
@@ -97,6 +98,19 @@ fn check(ctx: &mut InputContext<'_>) {
             diagnostic.severity(severity);
             if let Some(fix) = fix {
                 diagnostic.fix(fix);
+            }
+        }
+        let vm = filter.spec.vm_config.get();
+        for env in vm.into_iter().flat_map(|vm| vm.env.iter()) {
+            let key = filter.config.keys.iter().find(|key| key.env == env.name.text());
+            if let (Some(key), Some(value)) =
+                (key, env.value.value.as_ref().filter(|value| !value.is_empty()))
+            {
+                let message =
+                    format!("signing key `{}` stands in the manifest: who can read it can sign", key.id);
+                ctx.report(Some(filter.resource), value.span, message)
+                    .severity(Severity::Warning)
+                    .help("use `valueFrom: HOST` and give the proxy the variable from a Secret");
             }
         }
     }
@@ -218,8 +232,12 @@ spec:
         let host = "  vmConfig: {env: [{name: CANARY_KEY, valueFrom: HOST}]}\n";
         check(&RULE, &config(host).replace("FLAGS", ""));
         let short = "    #               ^^^^^^^^^^ error: keys[0].env: the environment variable CANARY_KEY holds fewer than 16 bytes\n";
-        let inline = "  vmConfig: {env: [{name: CANARY_KEY, value: secret}]}\n";
-        check(&RULE, &config(inline).replace("FLAGS", short));
+        let inline = format!(
+            "  vmConfig: {{env: [{{name: CANARY_KEY, value: secret}}]}}\n  #{}^^^^^^ warning: signing key `k1` stands in \
+             the manifest: who can read it can sign\n",
+            " ".repeat(42)
+        );
+        check(&RULE, &config(&inline).replace("FLAGS", short));
     }
 
     #[test]
