@@ -15,7 +15,7 @@ use crate::bucket::Slice;
 use crate::cookie::Limits;
 use crate::token::{Keys, MIN_KEY_BYTES};
 pub use serde_json::Value;
-pub use text::Glob;
+pub use text::{Glob, duration, time};
 
 /// A step on the way to a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub struct Problem {
     pub message: String,
     /// How bad.
     pub severity: Severity,
+    /// The word that was probably meant, in place of the field's name or of the value.
+    pub suggestion: Option<&'static str>,
 }
 
 impl std::fmt::Display for Problem {
@@ -373,7 +375,8 @@ impl Config {
             Ok(value) => Config::from_value(&value),
             Err(error) => {
                 let message = format!("not JSON: line {}, column {}", error.line(), error.column());
-                let problem = Problem { path: Path::default(), message, severity: Severity::Error };
+                let problem =
+                    Problem { path: Path::default(), message, severity: Severity::Error, suggestion: None };
                 (Config { inert: true, tags: vec![DEFAULT_TAG.into()], ..Config::default() }, vec![problem])
             }
         }
@@ -409,7 +412,7 @@ impl Config {
             if self.needs_key {
                 let path = Path::default().key("keys").index(index).key("env");
                 let message = format!("the environment variable {} {message}", source.env);
-                problems.push(Problem { path, message, severity: Severity::Error });
+                problems.push(Problem { path, message, severity: Severity::Error, suggestion: None });
             }
         }
         (keys, problems)

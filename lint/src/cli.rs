@@ -1,6 +1,7 @@
 //! The command line: arguments, exit codes and what each command prints.
 
 mod args;
+mod decide;
 mod explain;
 mod human;
 mod input;
@@ -68,6 +69,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Lint(lint) => lint::run(&lint, &args.common, color),
         Command::Rules { format } => explain::rules(format),
         Command::Explain { rule } => explain::explain(&rule, color),
+        Command::Decide(decide) => decide::run(&decide, &args.common),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "coalmine", &mut out);

@@ -20,6 +20,7 @@ pub mod fix;
 pub mod line_index;
 mod linter;
 pub mod mesh;
+pub mod plugin;
 mod re2;
 pub mod render;
 pub mod report;

@@ -112,6 +112,7 @@ pub(crate) fn run(
                 rule,
                 files,
                 documents: &input.documents,
+                resources: &input.resources,
                 mesh: &mesh,
                 duplicates: &state.duplicates,
                 in_rollout: !settings.rollout.is_empty(),

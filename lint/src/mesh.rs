@@ -4,6 +4,7 @@
 pub mod config;
 pub mod destinations;
 pub mod export;
+pub mod filters;
 pub mod gateways;
 pub mod host;
 pub mod matching;
@@ -21,6 +22,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::config::MeshConfig;
 use self::destinations::DestinationRules;
+use self::filters::Filters;
 use self::gateways::Gateways;
 use self::registry::Registry;
 use self::routes::Routes;
@@ -58,6 +60,8 @@ pub struct Mesh<'a> {
     pub destination_rules: DestinationRules<'a>,
     /// Gateways.
     pub gateways: Gateways<'a>,
+    /// WasmPlugins that run Coalmine's filter.
+    pub filters: Filters<'a>,
     /// PeerAuthentications.
     pub peer_authentications: PeerAuthentications<'a>,
     resources: Vec<&'a Resource>,
@@ -93,6 +97,7 @@ impl<'a> Mesh<'a> {
             routes: Routes::new(&resources, config),
             destination_rules: DestinationRules::new(&resources, config),
             gateways: Gateways::new(&resources, &workloads),
+            filters: Filters::new(&resources),
             peer_authentications: PeerAuthentications::new(&resources, &config.root_namespace),
             namespaces,
             workloads,

@@ -29,6 +29,8 @@ pub enum Category {
     Workloads,
     /// What goes wrong when two versions run.
     Canary,
+    /// Wasm plugins, Coalmine's filter and the tags it sets.
+    Filter,
     /// The linter's own comments and settings.
     Linter,
 }
@@ -46,6 +48,7 @@ impl Category {
             Self::Mtls => "mtls",
             Self::Workloads => "workloads",
             Self::Canary => "canary",
+            Self::Filter => "filter",
             Self::Linter => "linter",
         }
     }
@@ -217,6 +220,8 @@ pub struct Context<'a> {
     pub files: &'a Files,
     /// Every document of every file; [`Resource::node`] finds an object's tree in it.
     pub documents: &'a [Document],
+    /// Every object of the input, whichever state it is in.
+    pub resources: &'a [Resource],
     /// The effective model of the state.
     pub mesh: &'a Mesh<'a>,
     /// Objects of the state that the same step applies twice: the later and the earlier.

@@ -52,6 +52,12 @@ rules! {
     version_islands_cross
     cookie_regex_unanchored
     cookie_regex_misses_space
+    wasm_plugin_config
+    wasm_plugin_phase
+    wasm_plugin_unpinned
+    wasm_plugin_fail_open
+    tag_header_unrouted
+    tag_header_unprotected
     unused_suppression
     invalid_suppression
 }

@@ -24,6 +24,7 @@ use Edit::{Add, Append, Replace};
 struct Case(&'static str, &'static str, &'static [Edit], &'static str, &'static str);
 
 const COOKIE_ROUTE: &str = "3-canary/70-voting-app-virtual-service.yaml";
+const FILTER: &str = "istio-ingress/20-coalmine-filter.yaml";
 const DEFAULT_RULE: &str = "    - route:\n        - destination:\n            host: voting-app.voting.svc.cluster.local\n            subset: v1-0\n";
 
 const CASES: &[Case] = &[
@@ -398,6 +399,46 @@ const CASES: &[Case] = &[
         &[Replace("1-deploy/11-greeter-v1-autoscaler.yaml", "    name: greeter-v1", "    name: greeter-one")],
         "1-deploy/11-greeter-v1-autoscaler.yaml",
         "greeter-one",
+    ),
+    Case("wasm-plugin-config", "voting-flag", &[Replace(FILTER, "value: \"on\"", "value: on")], FILTER, "on"),
+    Case(
+        "wasm-plugin-phase",
+        "voting-flag",
+        &[Replace(FILTER, "phase: AUTHN", "phase: STATS")],
+        FILTER,
+        "STATS",
+    ),
+    Case(
+        "wasm-plugin-unpinned",
+        "voting-flag",
+        &[Replace(
+            FILTER,
+            "filter@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+            "filter:0.1.0",
+        )],
+        FILTER,
+        "oci://ghcr.io/coalmine/filter:0.1.0",
+    ),
+    Case(
+        "wasm-plugin-fail-open",
+        "voting-flag",
+        &[Replace(FILTER, "failStrategy: FAIL_RELOAD", "failStrategy: FAIL_OPEN")],
+        FILTER,
+        "FAIL_OPEN",
+    ),
+    Case(
+        "tag-header-unrouted",
+        "voting-flag",
+        &[Replace(FILTER, "header: x-canary", "header: {name: x-canary, values: {canary: beta}}")],
+        FILTER,
+        "beta",
+    ),
+    Case(
+        "tag-header-unprotected",
+        "voting-flag",
+        &[Replace(FILTER, "phase: AUTHN", "phase: AUTHN\n  match:\n    - mode: SERVER")],
+        "voting/61-voting-app-virtual-service.yaml",
+        "x-canary",
     ),
     Case(
         "unused-suppression",

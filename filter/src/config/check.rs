@@ -44,7 +44,13 @@ impl Checker {
     #[cold]
     #[inline(never)]
     fn error(&mut self, path: &Path, message: String) {
-        self.problems.push(Problem { path: path.clone(), message, severity: Severity::Error });
+        self.report(path, message, Severity::Error, None);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn report(&mut self, path: &Path, message: String, severity: Severity, suggestion: Option<&'static str>) {
+        self.problems.push(Problem { path: path.clone(), message, severity, suggestion });
     }
 
     #[cold]
@@ -64,8 +70,8 @@ impl Checker {
     fn object(
         &mut self,
         object: &Map<String, Value>,
-        fields: &[Field],
-        rest: Option<(Text, &Kind)>,
+        fields: &'static [Field],
+        rest: Option<(Text, &'static Kind)>,
         path: &Path,
     ) {
         for (name, value) in object {
@@ -81,8 +87,8 @@ impl Checker {
                     self.value(value, kind, &at);
                 }
             } else {
-                let message = unknown(name, fields);
-                self.problems.push(Problem { path: at, message, severity: Severity::Unknown });
+                let near = closest(name, fields.iter().map(|field| field.name));
+                self.report(&at, unknown(fields, near), Severity::Unknown, near);
             }
         }
         for field in fields.iter().filter(|field| field.required) {
@@ -94,7 +100,7 @@ impl Checker {
 
     #[cold]
     #[inline(never)]
-    fn value(&mut self, value: &Value, kind: &Kind, path: &Path) {
+    fn value(&mut self, value: &Value, kind: &'static Kind, path: &Path) {
         match (kind, value) {
             (Kind::Bool, Value::Bool(_)) => {}
             (Kind::Integer(least, most), Value::Number(number)) => {
@@ -127,8 +133,10 @@ impl Checker {
             }
             (Kind::Choice(words), Value::String(text)) => {
                 if !words.contains(&text.as_str()) {
-                    let hint = closest(text, words.iter().copied());
-                    self.error(path, format!("{} is not one of {}{hint}", quote(text), words.join(", ")));
+                    let near = closest(text, words.iter().copied());
+                    let hint = did_you_mean(near);
+                    let message = format!("{} is not one of {}{hint}", quote(text), words.join(", "));
+                    self.report(path, message, Severity::Error, near);
                 }
             }
             (Kind::List(kind), Value::Array(list)) => {
@@ -194,19 +202,22 @@ fn describe(value: &Value) -> String {
 
 #[cold]
 #[inline(never)]
-fn unknown(name: &str, fields: &[Field]) -> String {
-    let hint = closest(name, fields.iter().map(|field| field.name));
-    if hint.is_empty() {
+fn unknown(fields: &[Field], near: Option<&str>) -> String {
+    if near.is_none() {
         let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
         return format!("unknown field; the fields here are {}", names.join(", "));
     }
-    format!("unknown field{hint}")
+    format!("unknown field{}", did_you_mean(near))
 }
 
-/// `, did you mean …?` for the closest word, if one is close.
+fn did_you_mean(near: Option<&str>) -> String {
+    near.map(|word| format!(", did you mean `{word}`?")).unwrap_or_default()
+}
+
+/// The closest word, if one is close.
 #[cold]
 #[inline(never)]
-fn closest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> String {
+fn closest(text: &str, words: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let text: String = text.chars().take(64).collect::<String>().to_ascii_lowercase();
     let plain = |word: &str| word.to_ascii_lowercase();
     let allowed = (text.chars().count() / 3).max(1);
@@ -214,6 +225,5 @@ fn closest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> String {
         .map(|word| (strsim::osa_distance(&text, &plain(word)), word))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| format!(", did you mean `{word}`?"))
-        .unwrap_or_default()
+        .map(|(_, word)| word)
 }

@@ -126,7 +126,7 @@ impl Lowering<'_> {
     #[cold]
     #[inline(never)]
     fn report(&mut self, severity: Severity, at: &Path, message: String) {
-        self.problems.push(Problem { path: at.clone(), message, severity });
+        self.problems.push(Problem { path: at.clone(), message, severity, suggestion: None });
     }
 
     #[cold]
@@ -506,7 +506,11 @@ impl Lowering<'_> {
         let mut on = own(at.get("values").texts(Text::Value));
         on.extend(at.get("value").text(Text::Value).map(|value| value.as_bytes().to_vec()));
         let off = own(at.get("off").texts(Text::Value));
-        if on.is_empty() && off.is_empty() {
+        // One of a wrong shape has been reported as such.
+        let given = |name: &str| {
+            at.get(name).value.is_some_and(|value| value.as_array().is_none_or(|list| !list.is_empty()))
+        };
+        if !["value", "values", "off"].into_iter().any(given) {
             self.error(&at.path, "needs `value`, `values` or `off`");
         }
         if on.iter().any(|value| off.contains(value)) {

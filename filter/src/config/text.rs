@@ -60,7 +60,8 @@ pub(crate) fn quote(text: &str) -> String {
 /// Seconds of `90s`, `15m`, `12h` or `7d`. Browsers cap cookies at 400 days, and so does this.
 #[cold]
 #[inline(never)]
-pub(crate) fn duration(text: &str) -> Option<u64> {
+#[must_use]
+pub fn duration(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -86,7 +87,8 @@ pub(crate) fn share(text: &str) -> Option<u8> {
 /// Seconds since 1970 of an RFC 3339 time; fractions of a second are dropped.
 #[cold]
 #[inline(never)]
-pub(crate) fn time(text: &str) -> Option<u64> {
+#[must_use]
+pub fn time(text: &str) -> Option<u64> {
     let number = |from: usize, to: usize| {
         let digits = text.get(from..to)?;
         digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<i64>().ok()).flatten()

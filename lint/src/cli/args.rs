@@ -36,6 +36,8 @@ pub(crate) enum Command {
         /// The rule's id, as in the findings
         rule: String,
     },
+    /// Say what the filter would decide for a request, how a rollout splits, or sign an override
+    Decide(Box<DecideArgs>),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -97,6 +99,63 @@ pub(crate) struct LintArgs {
     /// What to call standard input in findings
     #[arg(long, value_name = "NAME", default_value = "<stdin>")]
     pub stdin_filename: String,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct DecideArgs {
+    /// A manifest with the WasmPlugin, or a bare pluginConfig, in YAML or JSON; `-` for standard input
+    #[arg(long, value_name = "FILE", required = true)]
+    pub config: PathBuf,
+    /// Which WasmPlugin of the file, if several run the filter
+    #[arg(long, value_name = "[NS/]NAME")]
+    pub plugin: Option<String>,
+    /// A Cookie header of the request; several make several headers
+    #[arg(long, value_name = "A=B; C=D")]
+    pub cookie: Vec<String>,
+    /// A header of the request
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
+    /// Who makes the request, put where the configuration looks first; with --sign, who may use the override
+    #[arg(long, value_name = "ID")]
+    pub subject: Option<String>,
+    /// The request's method
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub method: String,
+    /// The request's host
+    #[arg(long, value_name = "HOST", default_value = "example.com")]
+    pub host: String,
+    /// The request's path and query
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub path: String,
+    /// The SPIFFE id of the client, for the mesh role
+    #[arg(long, value_name = "URI")]
+    pub principal: Option<String>,
+    /// A signing key; otherwise the environment variable that the configuration names
+    #[arg(long, value_name = "ID=VALUE")]
+    pub key: Vec<String>,
+    /// The time of the request, RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub now: Option<String>,
+    /// Deal this many made-up subjects and show the split of each rollout
+    #[arg(long, value_name = "N", conflicts_with = "sign", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub simulate: Option<u64>,
+    /// Sign an override: a token that gives its holder this variant
+    #[arg(long, value_name = "FLAG=VARIANT")]
+    pub sign: Option<String>,
+    /// How long the override works
+    #[arg(long, value_name = "DURATION", default_value = "7d", requires = "sign")]
+    pub expires: String,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = DecideFormat::Human)]
+    pub format: DecideFormat,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DecideFormat {
+    /// For people
+    Human,
+    /// JSON, version 1
+    Json,
 }
 
 fn rule_ids() -> PossibleValuesParser {

@@ -42,6 +42,30 @@ pub struct WasmPlugin {
     pub priority: Opt<i64>,
     pub fail_strategy: Opt<String>,
     pub plugin_name: Opt<String>,
+    /// As Istio hands it to the module.
+    pub plugin_config: Opt<serde_json::Value>,
+    pub vm_config: Opt<VmConfig>,
+    pub r#match: List<TrafficSelector>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VmConfig {
+    pub env: List<EnvVar>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct EnvVar {
+    pub name: Opt<String>,
+    pub value_from: Opt<String>,
+    pub value: Opt<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TrafficSelector {
+    pub mode: Opt<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
