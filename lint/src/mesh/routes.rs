@@ -271,6 +271,8 @@ pub struct Routes<'a> {
     targets_by_host: FxHashMap<String, Vec<usize>>,
     mesh_by_host: FxHashMap<String, Vec<usize>>,
     mesh_wildcards: Vec<usize>,
+    /// The last object of each name; in a folder of alternatives it is the one that `kubectl` leaves.
+    last_of_name: FxHashMap<(&'a str, &'a str), usize>,
 }
 
 impl<'a> Routes<'a> {
@@ -311,6 +313,9 @@ impl<'a> Routes<'a> {
             export_to: ExportTo::new(&spec.export_to, &config.default_virtual_service_export_to),
             targets: self.targets.len()..self.targets.len(),
         };
+        if !resource.name.is_empty() {
+            self.last_of_name.insert((namespace, resource.name.as_str()), index);
+        }
         if service.is_mesh() {
             for host in &service.hosts {
                 self.mesh_by_host.entry(host.value.clone()).or_default().push(index);
@@ -411,7 +416,16 @@ impl<'a> Routes<'a> {
                 .reduce(|best, own| if more_specific(&own, &best) { own } else { best })
         };
         let exact = self.mesh_by_host.get(host).into_iter().flatten();
-        let candidates = exact.chain(&self.mesh_wildcards).filter_map(|index| self.list.get(*index));
+        let is_last = |index: &usize| {
+            self.list.get(*index).is_some_and(|service| {
+                let name = (service.namespace(), service.resource.name.as_str());
+                self.last_of_name.get(&name).is_none_or(|last| last == index)
+            })
+        };
+        let candidates = exact
+            .chain(&self.mesh_wildcards)
+            .filter(|index| is_last(index))
+            .filter_map(|index| self.list.get(*index));
         candidates
             .filter(|service| service.export_to.reaches(client, service.namespace()))
             .filter_map(|service| Some((service, best_host(service)?)))

@@ -352,6 +352,18 @@ fn of_several_routes_for_a_host_the_most_specific_then_the_private_then_the_firs
     });
 }
 
+#[test]
+fn of_two_objects_of_one_name_the_last_is_left() {
+    let text = [
+        virtual_service("reviews", "shop", &format!("hosts: [{HOST}], exportTo: ['.']")),
+        virtual_service("reviews", "shop", "hosts: [other.shop.svc.cluster.local]"),
+    ];
+    mesh(&text.concat(), |mesh| {
+        assert_eq!(route_of(mesh, "shop", HOST), None);
+        assert!(route_of(mesh, "shop", "other.shop.svc.cluster.local").is_some());
+    });
+}
+
 /// Trap 39.
 #[test]
 fn a_credential_name_on_a_sidecar_is_no_tls_at_all_without_a_workload_selector() {

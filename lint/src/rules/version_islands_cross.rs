@@ -253,13 +253,25 @@ fn follow<'a>(
         .filter(|claim| claim.version == version.value)
         .flat_map(|c| c.pods.iter().copied())
         .collect();
+    // A version that no rule names is at home with servers of its own version. Where there are none, a rule
+    // that takes everyone is the author's answer; only the plain Service, with all versions, is nobody's.
+    let is_named = claims.iter().any(|claim| claim.version == version.value);
+    let is_home = |id: &WorkloadId| {
+        mesh.workloads.get(*id).and_then(Workload::version).is_some_and(|own| own.value == version.value)
+    };
+    let has_home = host.workloads.iter().any(is_home);
     let mut reported = FxHashSet::default();
     for port in &host.ports {
         for outcome in mesh.outcomes(client, host, port) {
-            if is_deliberate(&outcome, client, port.number) {
+            let is_answer = !is_named && !has_home && outcome.via.is_some();
+            if is_answer || is_deliberate(&outcome, client, port.number) {
                 continue;
             }
-            let reached = outcome.workloads.iter().filter(|id| serves(mesh, &outcome, port, **id));
+            let reached = outcome
+                .workloads
+                .iter()
+                .filter(|id| is_named || !is_home(id))
+                .filter(|id| serves(mesh, &outcome, port, **id));
             let crossing =
                 reached.filter_map(|id| Some((*id, intruded(mesh, claims, &own, version, *id)?))).next();
             let Some((pods, claim)) = crossing else { continue };
@@ -413,6 +425,17 @@ mod tests {
     }
 
     /// Trap: a VirtualService that yields no route for a client vanishes, and the plain Service answers.
+    #[test]
+    fn a_version_no_rule_names_may_be_sent_to_its_own_or_by_a_rule_for_everyone() {
+        // Analytics 1.0 still runs, and the rule for everyone sends it to storage 1.0, its own version.
+        let leftover = manifests!("1-deploy/20-voting-analytics-1.0.yaml");
+        let text = [canary(), leftover.clone()].join("---\n");
+        assert_eq!(crossings(&text), []);
+        // Storage has no 1.5: the rule for everyone decides.
+        let other = [canary(), leftover.replace("\"1.0\"", "\"1.5\"")].join("---\n");
+        assert_eq!(crossings(&other), []);
+    }
+
     #[test]
     fn a_client_no_rule_names_gets_every_version() {
         let text = canary();
