@@ -86,9 +86,13 @@ fn generate(documents: usize) -> Result<Files> {
         paths.sort();
         for path in paths {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            // Objects that step 3 replaces would be duplicates.
-            let replaced =
-                step == "1-deploy" && (name.contains("storage-service") || name.contains("virtual-service"));
+            // What a later step replaces or deletes would be a finding.
+            let replaced: &[&str] = match step {
+                "1-deploy" => &["storage-service", "virtual-service", "analytics-1.0"],
+                "2-update" => &["destination-rule", "virtual-service"],
+                _ => &[],
+            };
+            let replaced = replaced.iter().any(|part| name.contains(part));
             if !replaced {
                 template.push((name, fs::read_to_string(&path)?));
             }
