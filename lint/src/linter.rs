@@ -50,7 +50,7 @@ impl Input {
 pub fn lint(files: &Files, settings: &Settings) -> Report {
     let input = Input::read(files, settings);
     let found = run(RULES, files, settings, &input);
-    let suppressions = Suppressions::new(files, &input);
+    let suppressions = Suppressions::new(files, &input, settings.assume);
     let (mut diagnostics, suppressed) = suppressions.apply(found, |rule| settings.runs(rule));
     diagnostics.retain_mut(|diagnostic| {
         let file = diagnostic.span.file;

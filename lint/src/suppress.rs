@@ -9,9 +9,10 @@ use crate::diagnostic::Diagnostic;
 use crate::files::Files;
 use crate::line_index::LineIndex;
 use crate::linter::Input;
-use crate::resource::Resource;
-use crate::rule::did_you_mean;
-use crate::rules::{RULES, invalid_suppression, unused_suppression};
+use crate::mesh::Assume;
+use crate::resource::{Resource, Spec};
+use crate::rule::{Check, did_you_mean};
+use crate::rules::{self, RULES, invalid_suppression, unused_suppression};
 use crate::span::{FileId, Span};
 use crate::yaml::Document;
 
@@ -36,6 +37,8 @@ struct Suppression {
 /// All suppressions of an input.
 pub(crate) struct Suppressions<'a> {
     files: &'a Files,
+    input: &'a Input,
+    assume: Assume,
     comments: FxHashMap<FileId, Vec<Suppression>>,
     annotated: Vec<(&'a Resource, Vec<&'a str>)>,
     mistakes: Vec<Diagnostic>,
@@ -43,9 +46,15 @@ pub(crate) struct Suppressions<'a> {
 
 impl<'a> Suppressions<'a> {
     /// Collects them from comments and annotations.
-    pub fn new(files: &'a Files, input: &'a Input) -> Self {
-        let mut all =
-            Self { files, comments: FxHashMap::default(), annotated: Vec::new(), mistakes: Vec::new() };
+    pub fn new(files: &'a Files, input: &'a Input, assume: Assume) -> Self {
+        let mut all = Self {
+            files,
+            input,
+            assume,
+            comments: FxHashMap::default(),
+            annotated: Vec::new(),
+            mistakes: Vec::new(),
+        };
         let mut indexes: FxHashMap<FileId, LineIndex> = FxHashMap::default();
         for (position, document) in input.documents.iter().enumerate() {
             for comment in document.comments() {
@@ -154,7 +163,8 @@ impl<'a> Suppressions<'a> {
         for (file, list) in &self.comments {
             let marks = used.get(file).map_or(&[][..], Vec::as_slice);
             for (suppression, mark) in list.iter().zip(marks) {
-                if !mark && runs(suppression.rule) && runs(unused_suppression::RULE.id) {
+                let judged = runs(suppression.rule) && self.could_be_found(suppression);
+                if !mark && judged && runs(unused_suppression::RULE.id) {
                     let message = format!("`{}` finds nothing here", suppression.rule);
                     let mut unused = unused_suppression::RULE.diagnostic(None, suppression.span, message);
                     unused.help("remove it, so that it cannot hide a later mistake");
@@ -166,6 +176,23 @@ impl<'a> Suppressions<'a> {
             kept.extend(self.mistakes);
         }
         (kept, suppressed)
+    }
+
+    /// Whether the rule has seen enough to find something here: what objects mean together cannot be judged
+    /// from a fragment, where the namespace is not known.
+    fn could_be_found(&self, suppression: &Suppression) -> bool {
+        let about_state = rules::find(suppression.rule).is_some_and(|r| matches!(r.check, Check::State(_)));
+        if !about_state || self.assume == Assume::Closed {
+            return true;
+        }
+        let in_file = || self.input.resources.iter().filter(|r| r.span.file == suppression.span.file);
+        let around = in_file().find(|resource| resource.span.contains(suppression.span));
+        let below = || in_file().find(|resource| resource.span.start >= suppression.span.end);
+        let Some(resource) = around.or_else(below) else { return true };
+        self.input.resources.iter().any(|other| {
+            matches!(other.spec, Spec::Service(_) | Spec::ServiceEntry(_))
+                && other.namespace == resource.namespace
+        })
     }
 
     /// The peers' annotations name their own codes, which our rules declare as `upstream`.

@@ -4,7 +4,8 @@ use crate::rule::{Check, declare_rule};
 
 declare_rule! {
     /// ## What it does
-    /// Reports a suppression comment that hides no finding.
+    /// Reports a suppression comment that hides no finding. Rules about what objects mean together need the
+    /// objects: their suppressions are judged only where the input defines a Service in the namespace.
     ///
     /// ## Why it matters
     /// The mistake it was written for is gone, or was never there. Left in place it would hide the next one.
@@ -14,7 +15,7 @@ declare_rule! {
     /// apiVersion: v1
     /// kind: Namespace
     /// metadata:
-    ///   # coalmine: ignore[unknown-subset] the subset comes with the next release
+    ///   # coalmine: ignore[wrong-type] our tool wants a number here
     ///   name: voting
     /// ```
     ///

@@ -51,9 +51,9 @@ fn a_comment_on_its_own_line_hides_the_next_line_with_content() {
 #[test]
 fn two_comments_above_a_line_both_count() {
     let both =
-        "  # coalmine: ignore[wrong-type] read as text\n  # coalmine: ignore[unknown-subset] not here\n";
+        "  # coalmine: ignore[wrong-type] read as text\n  # coalmine: ignore[unknown-field] not here\n";
     check(&config(both, ""), &["wrong-type:8"], 1);
-    let (found, _) = findings(&config(both, ""), &["wrong-type", "unknown-subset", "unused-suppression"]);
+    let (found, _) = findings(&config(both, ""), &["wrong-type", "unknown-field", "unused-suppression"]);
     assert_eq!(found, ["unused-suppression:6", "wrong-type:8"]);
 }
 
@@ -149,4 +149,17 @@ fn an_annotation_covers_its_own_object_only() {
         .replace("{name: a}", "{name: a, annotations: {galley.istio.io/analyze-suppress: IST0106}}");
     let text = format!("{annotated}---\n{}", config("", ""));
     check(&text, &["wrong-type:12", "wrong-type:13"], 2);
+}
+
+/// An editor's buffer alone says nothing about routes that stand in other files.
+#[test]
+fn what_a_fragment_cannot_show_is_not_unused() {
+    let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: reviews}\nspec:\n  \
+                host: reviews\n  subsets:\n  # coalmine: ignore[orphaned-subset] the way back\n  - name: v1\n    \
+                labels: {version: v1}\n";
+    let rules = ["orphaned-subset", "unused-suppression"];
+    assert_eq!(findings(rule, &rules).0, [""; 0]);
+    let service =
+        "---\napiVersion: v1\nkind: Service\nmetadata: {name: reviews}\nspec: {ports: [{port: 80}]}\n";
+    assert_eq!(findings(&format!("{rule}{service}"), &rules).0, ["unused-suppression:7"]);
 }
