@@ -538,6 +538,18 @@ fn every_accumulated_step_of_the_voting_rollout_is_clean() {
     }
 }
 
+/// What an editor sees of an open file, without the rest of the folder.
+#[test]
+fn a_file_alone_gives_no_false_alarm() {
+    for deployment in ["voting", "voting-flag", "weighted", "weighted-sticky"] {
+        for file in read(deployment) {
+            let (set, report) = run(std::slice::from_ref(&file), &Settings::default());
+            let found: Vec<_> = report.diagnostics.iter().map(|d| (d.rule, place(&set, d))).collect();
+            assert_eq!(found, [], "{deployment}");
+        }
+    }
+}
+
 #[test]
 fn breaking_the_manifests_is_reported_at_the_right_place_and_nothing_else_is_new() {
     let mut wrong = Vec::new();
