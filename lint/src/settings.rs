@@ -103,7 +103,7 @@ struct ConfigFile {
     paths: Vec<ConfigPath>,
     mesh: Option<serde_yaml::Value>,
     #[serde(default)]
-    rollout: Vec<ConfigStep>,
+    rollout: Vec<serde_yaml::Value>,
 }
 
 #[derive(Deserialize)]
@@ -116,13 +116,6 @@ struct ConfigPath {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum ConfigStep {
-    Path(String),
-    Step(ConfigNamedStep),
-}
-
-#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigNamedStep {
     name: String,
@@ -132,25 +125,27 @@ struct ConfigNamedStep {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigAction {
-    apply: Option<OneOrMany>,
-    delete: Option<OneOrMany>,
+    apply: Option<serde_yaml::Value>,
+    delete: Option<serde_yaml::Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+/// A path, or a list of them.
+fn paths(value: serde_yaml::Value) -> Result<Vec<String>, String> {
+    let list = match value {
+        serde_yaml::Value::Sequence(list) => list,
+        one => vec![one],
+    };
+    list.into_iter()
+        .map(|path| match path {
+            serde_yaml::Value::String(path) => Ok(clean(&path)),
+            other => Err(format!("{} is no path; quote it if it is one", shown(&other))),
+        })
+        .collect()
 }
 
-impl OneOrMany {
-    fn into_paths(self) -> Vec<String> {
-        let paths = match self {
-            Self::One(path) => vec![path],
-            Self::Many(paths) => paths,
-        };
-        paths.into_iter().map(|path| clean(&path)).collect()
-    }
+fn shown(value: &serde_yaml::Value) -> String {
+    let text = serde_yaml::to_string(value).unwrap_or_default();
+    format!("`{}`", text.trim())
 }
 
 /// A path without `./` and trailing `/`.
@@ -225,8 +220,9 @@ impl Settings {
             let text = serde_yaml::to_string(&mesh).map_err(|error| error.to_string())?;
             settings.mesh = Some(MeshConfig::parse("mesh", &text)?);
         }
-        for step in file.rollout {
-            settings.rollout.push(step.into_step()?);
+        for (index, value) in file.rollout.into_iter().enumerate() {
+            let step = step(value).map_err(|error| format!("rollout[{index}]: {error}"))?;
+            settings.rollout.push(step);
         }
         Ok(settings)
     }
@@ -291,22 +287,27 @@ impl Settings {
     }
 }
 
-impl ConfigStep {
-    fn into_step(self) -> Result<Step, String> {
-        let named = match self {
-            Self::Path(path) => {
-                let path = clean(&path);
-                return Ok(Step { name: path.clone(), actions: vec![Action::Apply(vec![path])] });
-            }
-            Self::Step(step) => step,
-        };
-        let actions = named.actions.into_iter().map(|action| match (action.apply, action.delete) {
-            (Some(paths), None) => Ok(Action::Apply(paths.into_paths())),
-            (None, Some(paths)) => Ok(Action::Delete(paths.into_paths())),
-            _ => Err(format!("rollout step `{}`: an action is either `apply` or `delete`", named.name)),
-        });
-        Ok(Step { actions: actions.collect::<Result<_, _>>()?, name: named.name })
-    }
+fn step(value: serde_yaml::Value) -> Result<Step, String> {
+    let named: ConfigNamedStep = match value {
+        serde_yaml::Value::String(path) => {
+            let path = clean(&path);
+            return Ok(Step { name: path.clone(), actions: vec![Action::Apply(vec![path])] });
+        }
+        serde_yaml::Value::Mapping(_) => serde_yaml::from_value(value).map_err(|error| error.to_string())?,
+        other => {
+            return Err(format!(
+                "{} is no step: a step is a quoted path, or a mapping with `name` and `actions`",
+                shown(&other)
+            ));
+        }
+    };
+    let actions = named.actions.into_iter().map(|action| match (action.apply, action.delete) {
+        (Some(value), None) => paths(value).map(Action::Apply),
+        (None, Some(value)) => paths(value).map(Action::Delete),
+        _ => Err("an action is either `apply` or `delete`".to_owned()),
+    });
+    let actions = actions.collect::<Result<_, _>>().map_err(|error| format!("{}: {error}", named.name))?;
+    Ok(Step { actions, name: named.name })
 }
 
 #[cfg(test)]
@@ -338,6 +339,9 @@ mod tests {
         assert!(error("rules: {unknown-subset: loud}").contains("off, info, warning, error"));
         assert!(error("assume: maybe").contains("auto, closed, open"));
         assert!(error("rollout:\n- name: x\n  actions: [{}]\n").contains("either `apply` or `delete`"));
+        assert!(error("rollout: [a, 1]").contains("rollout[1]: `1` is no step: a step is a quoted path"));
+        assert!(error("rollout: [{name: x, action: []}]").contains("rollout[0]: unknown field `action`"));
+        assert!(error("rollout: [{name: x, actions: [{apply: [1]}]}]").contains("x: `1` is no path"));
     }
 
     #[test]
