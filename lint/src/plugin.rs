@@ -86,18 +86,14 @@ impl Place<'_> {
     }
 }
 
-/// The bare key of a place that YAML reads as a boolean: `off:` names the field `false`.
-#[must_use]
-pub fn boolean_key<'d>(place: &Place<'d>) -> Option<NodeRef<'d>> {
-    place.key.filter(|key| place.is_whole && matches!(key.scalar(), Some(Scalar::Bool(_))))
-}
-
 /// A problem in words, with what the text adds to it.
 #[must_use]
 pub fn describe(problem: &Problem, place: Option<&Place<'_>>) -> String {
-    let key = place.filter(|_| problem.severity == Severity::Unknown).and_then(boolean_key);
+    let key = place.filter(|place| place.is_whole && problem.severity == Severity::Unknown);
+    let key = key.and_then(|place| place.key).filter(|key| matches!(key.scalar(), Some(Scalar::Bool(_))));
     match key.and_then(NodeRef::text) {
-        Some(key) => format!("{}: YAML reads the bare key `{key}` as a boolean; quote it", problem.path),
+        // The path says `false` where the text says `off`.
+        Some(key) => format!("{problem} (YAML reads the bare key `{key}` as a boolean)"),
         None => problem.to_string(),
     }
 }

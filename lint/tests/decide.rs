@@ -34,7 +34,7 @@ spec:
       window: {until: 2026-12-24T00:00:00Z}
       deny: {subjects: [mallory]}
       optIn:
-        cookie: {name: featureflag, value: \"on\", \"off\": [\"off\"], expire: true}
+        cookie: {name: featureflag, value: \"on\", optOut: [\"off\"], expire: true}
         query: {name: cg}
       rollout: {canary: 50}
       response: {header: x-variant}

@@ -22,7 +22,7 @@ fn half_a_minute_of_changing_cookies(version: &str) {
     policy["subject"] = json!([{ "header": "x-user-id" }, { "generate": {} }]);
     policy["flags"][0]["sticky"] = json!("pin");
     policy["flags"][0]["optIn"] =
-        json!({ "cookie": { "name": "featureflag", "value": "on", "off": ["off"], "expire": true } });
+        json!({ "cookie": { "name": "featureflag", "value": "on", "optOut": ["off"], "expire": true } });
     policy["flags"][0]["deny"] = json!({ "headers": { "x-team": "blocked" } });
     policy["flags"][0]["response"] = json!({ "header": "x-variant" });
     let mut plugin = Plugin::new(&policy);

@@ -26,7 +26,7 @@ fn policy() -> Value {
                 "name": "checkout", "header": TAG,
                 "when": { "paths": ["/shop/**"], "methods": ["GET"] },
                 "deny": { "headers": { "x-team": "blocked" } },
-                "optIn": { "cookie": { "name": "featureflag", "value": "on", "off": ["off"] } },
+                "optIn": { "cookie": { "name": "featureflag", "value": "on", "optOut": ["off"] } },
                 "rollout": { CANARY: 30, "holdback": 10 },
                 "layer": { "name": "one", "range": [0, 60] },
             },

@@ -36,7 +36,7 @@ const SCRIPT: &Script = &[
 fn policy() -> Value {
     let mut policy = policy::rollout("voting", 25.0);
     policy["flags"][0]["optIn"] = policy::voting_cookie();
-    policy["flags"][0]["optIn"]["cookie"]["off"] = json!(["off"]);
+    policy["flags"][0]["optIn"]["cookie"]["optOut"] = json!(["off"]);
     policy["flags"][0]["deny"] = json!({ "headers": { "x-team": "payments" } });
     policy["flags"][0]["response"] = json!({ "header": "x-variant" });
     policy["reasonHeader"] = json!("x-canary-reason");

@@ -87,7 +87,8 @@ impl Checker {
                     self.value(value, kind, &at);
                 }
             } else {
-                let near = closest(name, fields.iter().map(|field| field.name));
+                let near =
+                    closest(name, fields.iter().map(|field| field.name)).or_else(|| opt_out(name, fields));
                 self.report(&at, unknown(fields, near), Severity::Unknown, near);
             }
         }
@@ -212,6 +213,13 @@ fn unknown(fields: &[Field], near: Option<&str>) -> String {
 
 fn did_you_mean(near: Option<&str>) -> String {
     near.map(|word| format!(", did you mean `{word}`?")).unwrap_or_default()
+}
+
+/// The field that opts out, for whoever calls it `off`, which YAML reads as `false` when it is a bare key.
+#[cold]
+#[inline(never)]
+fn opt_out(name: &str, fields: &[Field]) -> Option<&'static str> {
+    fields.iter().map(|field| field.name).find(|field| *field == "optOut" && matches!(name, "off" | "false"))
 }
 
 /// The closest word, if one is close.

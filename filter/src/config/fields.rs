@@ -330,7 +330,12 @@ const OPT_IN: &[Field] = &[
             required("name", Kind::Text(Text::Cookie), "Name of the flag cookie."),
             field("value", Kind::Text(Text::Value), "", "The value that opts in."),
             field("values", Kind::List(&Kind::Text(Text::Value)), "[]", "Several values that opt in."),
-            field("off", Kind::List(&Kind::Text(Text::Value)), "[]", "Values that opt out of the rollout."),
+            field(
+                "optOut",
+                Kind::List(&Kind::Text(Text::Value)),
+                "[]",
+                "Values that opt out of the rollout.",
+            ),
             field(
                 "expire",
                 Kind::Bool,

@@ -483,7 +483,7 @@ impl Lowering<'_> {
     fn opt_variant(&mut self, at: &At<'_>, header: &At<'_>, variants: &mut Vec<Variant>) -> usize {
         let wanted = at.text(Text::Name);
         if wanted == Some("stable") {
-            self.error(&at.path, "opting into stable is what `off` values of the cookie are for");
+            self.error(&at.path, "opting into stable is what `optOut` of the cookie is for");
         }
         let known =
             |name: &str, variants: &[Variant]| variants.iter().position(|variant| variant.name == name);
@@ -505,16 +505,16 @@ impl Lowering<'_> {
             |list: Vec<&str>| list.into_iter().map(|value| value.as_bytes().to_vec()).collect::<Vec<_>>();
         let mut on = own(at.get("values").texts(Text::Value));
         on.extend(at.get("value").text(Text::Value).map(|value| value.as_bytes().to_vec()));
-        let off = own(at.get("off").texts(Text::Value));
+        let off = own(at.get("optOut").texts(Text::Value));
         // One of a wrong shape has been reported as such.
         let given = |name: &str| {
             at.get(name).value.is_some_and(|value| value.as_array().is_none_or(|list| !list.is_empty()))
         };
-        if !["value", "values", "off"].into_iter().any(given) {
-            self.error(&at.path, "needs `value`, `values` or `off`");
+        if !["value", "values", "optOut"].into_iter().any(given) {
+            self.error(&at.path, "needs `value`, `values` or `optOut`");
         }
         if on.iter().any(|value| off.contains(value)) {
-            self.error(&at.get("off").path, "holds a value that also opts in");
+            self.error(&at.get("optOut").path, "holds a value that also opts in");
         }
         let expire = at.get("expire").bool().unwrap_or(false).then(|| CookieSpec {
             name: name.into(),

@@ -53,7 +53,7 @@ fn full() -> Value {
             "deny": {"subjects": ["bot"], "headers": {}, "cookies": {}},
             "allow": {"subjects": [], "headers": {"x-team": "qa"}, "cookies": {"team": ["qa", "dev"]}},
             "optIn": {
-                "cookie": {"name": "featureflag", "value": "on", "values": ["beta"], "off": ["off"], "expire": true, "path": "/", "domain": "example.com"},
+                "cookie": {"name": "featureflag", "value": "on", "values": ["beta"], "optOut": ["off"], "expire": true, "path": "/", "domain": "example.com"},
                 "query": {"name": "cg", "signed": true}, "who": "anyone", "variant": "canary",
             },
             "rollout": {"salt": "checkout-2026", "canary": {"percent": 5, "start": 0}, "blue": {"percent": 2.5, "start": 50}, "holdback": 1},
@@ -171,7 +171,15 @@ fn every_wrong_field_is_named_with_its_path() {
         ),
         (
             flag(json!({"optIn": {"cookie": {"name": "ff"}}})),
-            "Error flags[0].optIn.cookie: needs `value`, `values` or `off`",
+            "Error flags[0].optIn.cookie: needs `value`, `values` or `optOut`",
+        ),
+        (
+            flag(json!({"optIn": {"cookie": {"name": "ff", "value": "on", "optOut": ["on"]}}})),
+            "Error flags[0].optIn.cookie.optOut: holds a value that also opts in",
+        ),
+        (
+            flag(json!({"optIn": {"variant": "stable"}})),
+            "Error flags[0].optIn.variant: opting into stable is what `optOut` of the cookie is for",
         ),
         (
             flag(json!({"optIn": {"cookie": {"name": "f f", "value": "on"}}})),
@@ -290,6 +298,26 @@ fn all_problems_are_reported_at_once() {
 fn unknown_fields_do_not_make_a_configuration_inert() {
     let (config, problems) = Config::from_value(&flag(json!({"futureField": 1})));
     assert_eq!((config.inert, problems[0].severity), (false, Severity::Unknown));
+}
+
+/// A field named `off` would be `false` in YAML that does not quote it, so there is none; both lead to the one there is.
+#[test]
+fn a_boolean_in_place_of_the_opt_out_is_answered_with_its_name() {
+    for (name, hint) in [("off", Some("optOut")), ("false", Some("optOut")), ("true", None)] {
+        let mut value = flag(json!({"optIn": {"cookie": {"name": "ff", "value": "on"}}}));
+        value["flags"][0]["optIn"]["cookie"][name] = json!(["off"]);
+        let (config, problems) = Config::from_value(&value);
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        assert_eq!(problem.path.to_string(), format!("flags[0].optIn.cookie.{name}"));
+        assert_eq!((problem.severity, problem.suggestion), (Severity::Unknown, hint));
+        assert!(!config.inert);
+        if hint.is_some() {
+            assert_eq!(problem.message, "unknown field, did you mean `optOut`?");
+        }
+    }
+    // Only there: elsewhere nothing opts out.
+    let (_, problems) = Config::from_value(&flag(json!({"off": true})));
+    assert_eq!((problems.len(), problems[0].suggestion), (1, None));
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn hostile_cookies() {
 fn policy_comes_before_the_cookie() {
     let with = |policy: serde_json::Value| {
         let mut flag =
-            json!({"name": "f", "optIn": {"cookie": {"name": "ff", "value": "on", "off": ["off"]}}});
+            json!({"name": "f", "optIn": {"cookie": {"name": "ff", "value": "on", "optOut": ["off"]}}});
         flag.as_object_mut().unwrap().extend(policy.as_object().unwrap().clone());
         config(json!({"subject": [{"header": "x-user"}], "flags": [flag]}))
     };
@@ -474,7 +474,7 @@ pub(crate) fn rich() -> (Config, Keys) {
         "flags": [{
             "name": "f", "sticky": "pin", "rollout": {"canary": 30, "blue": 20, "holdback": 5},
             "when": {"hosts": ["*.example.com", "localhost"], "paths": ["/**"], "excludePaths": ["/assets/**"]},
-            "optIn": {"cookie": {"name": "ff", "value": "on", "off": ["off"], "expire": true}, "query": {"name": "cg"}},
+            "optIn": {"cookie": {"name": "ff", "value": "on", "optOut": ["off"], "expire": true}, "query": {"name": "cg"}},
             "deny": {"cookies": {"staff": "no"}}, "response": {"header": "x-variant"},
         }],
     }))

@@ -349,7 +349,7 @@ spec: {containers: [{name: istio-proxy}]}
         for flag in [
             "      rollout: {canary: 0}\n",
             "      enabled: false\n      rollout: {canary: 5}\n",
-            "      optIn: {cookie: {name: a, off: [\"1\"]}}\n",
+            "      optIn: {cookie: {name: a, optOut: [\"1\"]}}\n",
         ] {
             check(
                 &RULE,

@@ -133,10 +133,6 @@ fn fix(place: &Place<'_>, problem: &Problem) -> Option<Fix> {
         let written = if !is_key && word == "off" { format!("\"{word}\"") } else { word.to_owned() };
         return Some(Fix::replace(safety, format!("write `{word}`"), node.span(), written));
     }
-    if is_key && plugin::boolean_key(place).is_some() {
-        let quoted = format!("\"{text}\"");
-        return Some(Fix::replace(Safety::Safe, format!("quote `{text}`"), node.span(), quoted));
-    }
     let is_bare = matches!(node.scalar(), Some(Scalar::Bool(_) | Scalar::Int(_) | Scalar::UInt(_)));
     (is_bare && !is_key && problem.message.contains("; quote it"))
         .then(|| Fix::replace(Safety::Safe, format!("quote `{text}`"), node.span(), format!("\"{text}\"")))
@@ -187,7 +183,7 @@ spec:
     - name: third
       optIn:
         cookie: {name: other}
-        ^^^^^^ error: flags[2].optIn.cookie: needs `value`, `values` or `off`
+        ^^^^^^ error: flags[2].optIn.cookie: needs `value`, `values` or `optOut`
 "#;
         check(&RULE, &format!("{HEAD}{}", config.trim_start_matches('\n')));
     }
@@ -215,7 +211,11 @@ spec:
     - name: search
       optIn:
         cookie: {name: f, value: "1", off: ["0"]}
-        #                             ^^^ error: flags[0].optIn.cookie.false: YAML reads the bare key `off` as a boolean; quote it
+        #                             ^^^ error: flags[0].optIn.cookie.false: unknown field, did you mean `optOut`? (YAML reads the bare key `off` as a boolean)
+    - name: find
+      optIn:
+        cookie: {name: g, value: "1", "off": ["0"]}
+        #                             ^^^^^ error: flags[1].optIn.cookie.off: unknown field, did you mean `optOut`?
 "#;
         check(&RULE, &format!("{HEAD}{config}"));
     }
@@ -261,7 +261,9 @@ spec:
         check_fix(&RULE, Safety::Safe, &text(before), &text(after));
         let cookie =
             |off: &str| format!("      optIn: {{cookie: {{name: f, value: \"1\", {off}: [\"0\"]}}}}\n");
-        check_fix(&RULE, Safety::Safe, &text(&cookie("off")), &text(&cookie("\"off\"")));
+        for off in ["off", "\"off\"", "no"] {
+            check_fix(&RULE, Safety::Unsafe, &text(&cookie(off)), &text(&cookie("optOut")));
+        }
         let (before, after) = ("      stiky: hash\n", "      sticky: hash\n");
         check_fix(&RULE, Safety::Unsafe, &text(before), &text(after));
         let mode = |word: &str| format!("{}    mode: {word}\n", text(""));
