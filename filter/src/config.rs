@@ -15,6 +15,7 @@ use crate::bucket::Slice;
 use crate::cookie::Limits;
 use crate::token::{Keys, MIN_KEY_BYTES};
 pub use serde_json::Value;
+use text::quote;
 pub use text::{Glob, duration, time};
 
 /// A step on the way to a field.
@@ -398,21 +399,29 @@ impl Config {
     }
 
     /// Looks the keys up, in practice in the environment of the VM, and reports those that cannot be used. What a
-    /// key holds never gets into a message.
+    /// key holds never gets into a message. A configuration that needs a key is inert without the one that signs;
+    /// the others only verify, so that during a rotation a pod that has not got one of them yet works.
     #[cold]
     #[inline(never)]
-    pub fn load_keys(&self, mut lookup: impl FnMut(&str) -> Option<Vec<u8>>) -> (Keys, Vec<Problem>) {
+    pub fn load_keys(&mut self, mut lookup: impl FnMut(&str) -> Option<Vec<u8>>) -> (Keys, Vec<Problem>) {
         let (mut keys, mut problems) = (Keys::none(), Vec::new());
+        let signer = self.keys.iter().position(|key| !key.verify_only);
         for (index, source) in self.keys.iter().enumerate() {
-            let message = match lookup(&source.env) {
+            let (fault, advice) = match lookup(&source.env) {
                 Some(secret) if keys.add(&source.id, secret.trim_ascii(), source.verify_only) => continue,
-                Some(_) => format!("holds fewer than {MIN_KEY_BYTES} bytes"),
-                None => "is not set; name it in vmConfig.env of the WasmPlugin".to_owned(),
+                Some(_) => (format!("holds fewer than {MIN_KEY_BYTES} bytes"), ""),
+                None => ("is not set".to_owned(), "; name it in vmConfig.env of the WasmPlugin"),
             };
             if self.needs_key {
                 let path = Path::default().key("keys").index(index).key("env");
-                let message = format!("the environment variable {} {message}", source.env);
-                problems.push(Problem { path, message, severity: Severity::Error, suggestion: None });
+                let (severity, effect) = if signer == Some(index) {
+                    self.inert = true;
+                    (Severity::Error, String::new())
+                } else {
+                    (Severity::Warning, format!(", so what key {} signed does not verify", quote(&source.id)))
+                };
+                let message = format!("the environment variable {} {fault}{effect}{advice}", source.env);
+                problems.push(Problem { path, message, severity, suggestion: None });
             }
         }
         (keys, problems)

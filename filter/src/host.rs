@@ -172,7 +172,7 @@ extern "C" fn coalmine_on_context_create(context: u32, root: u32) {
 #[unsafe(no_mangle)]
 extern "C" fn coalmine_on_configure(root: u32, size: usize) -> bool {
     let json = abi::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
-    let (config, mut problems) = Config::parse(&json);
+    let (mut config, mut problems) = Config::parse(&json);
     let (keys, missing) = config.load_keys(|name| std::env::var_os(name).map(|v| v.into_encoded_bytes()));
     problems.extend(missing);
     let errors = report(&problems);

@@ -46,7 +46,7 @@ pub fn configures_filter(config: &Value) -> bool {
 #[must_use]
 pub fn configuration(plugin: &WasmPlugin) -> (Config, Vec<Problem>) {
     let nothing = Value::Object(serde_json::Map::new());
-    let (config, mut problems) = Config::from_value(plugin.plugin_config.get().unwrap_or(&nothing));
+    let (mut config, mut problems) = Config::from_value(plugin.plugin_config.get().unwrap_or(&nothing));
     let env = plugin.vm_config.get().map(|vm| &vm.env);
     let (_, missing) = config.load_keys(|name| {
         let known = env?.iter().find(|known| known.name.text() == name)?;

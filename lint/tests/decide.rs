@@ -251,6 +251,30 @@ fn problems_of_the_configuration_are_placed_and_fail() {
     assert!(stdout(&output).contains("remove      x-canary"), "an inert filter strips: {}", stdout(&output));
     let signed = decide(dir.path(), &["--config", "a.yaml", "--key", KEY, "--sign", "checkout=canary"]);
     assert_eq!((signed.status.code(), stdout(&signed).as_str()), (Some(2), ""));
+    // The proxy would lack the key whatever this process is given.
+    let dir = folder("a.yaml", &MANIFEST.replace("{env: [{name: COALMINE_KEY_K1, valueFrom: HOST}]}", "{}"));
+    let keyless = decide(dir.path(), &["--config", "a.yaml", "--key", KEY, "--cookie", "featureflag=on"]);
+    assert_eq!(keyless.status.code(), Some(2));
+    assert!(
+        stderr(&keyless).contains("error: keys[0].env: the environment variable COALMINE_KEY_K1 is not set")
+    );
+    assert!(
+        stdout(&keyless).contains("the filter only removes tags, everyone is stable"),
+        "{}",
+        stdout(&keyless)
+    );
+    let old = MANIFEST.replace(
+        "    subject:",
+        "    keys: [{id: k1, env: COALMINE_KEY_K1}, {id: k0, env: COALMINE_KEY_K0, verifyOnly: true}]\n    subject:",
+    );
+    let dir = folder("a.yaml", &old);
+    let rotating = decide(
+        dir.path(),
+        &["--config", "a.yaml", "--cookie", "featureflag=on", "--host", "shop.example", "--now", DAY],
+    );
+    assert_eq!(rotating.status.code(), Some(0), "{}", stderr(&rotating));
+    assert!(stderr(&rotating).contains("warning: keys[1].env"), "{}", stderr(&rotating));
+    assert!(stdout(&rotating).starts_with("checkout  canary"), "{}", stdout(&rotating));
     let dir = folder("a.yaml", "flags: []\n");
     assert_eq!(decide(dir.path(), &["--config", "a.yaml"]).status.code(), Some(0), "a warning does not fail");
 }

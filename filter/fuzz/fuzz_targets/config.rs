@@ -5,7 +5,7 @@ use coalmine_filter::config::{Config, Severity};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let (config, problems) = Config::parse(data);
+    let (mut config, problems) = Config::parse(data);
     assert!(!config.tags.is_empty());
     assert_eq!(config.inert, problems.iter().any(|problem| problem.severity == Severity::Error));
     assert!(problems.iter().all(|problem| !problem.to_string().chars().any(char::is_control)));

@@ -156,8 +156,9 @@ pub const CONFIG: &[Field] = &[
         "onBadConfig",
         Kind::Choice(&["inert", "reject"]),
         "\"inert\"",
-        "`inert` accepts a bad configuration, strips every tag it names and routes everyone to stable; `reject` \
-         makes Envoy refuse it, which answers 500 on pods that have no earlier configuration.",
+        "`inert` accepts a bad configuration, or one that lacks the key that signs, strips every tag it names and \
+         routes everyone to stable; `reject` makes Envoy refuse it, which answers 500 on pods that have no earlier \
+         configuration.",
     ),
 ];
 

@@ -9,7 +9,7 @@ const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 pub(crate) const NOW: u64 = 1_800_000_000;
 
 pub(crate) fn config(value: serde_json::Value) -> (Config, Keys) {
-    let (config, problems) = Config::from_value(&value);
+    let (mut config, problems) = Config::from_value(&value);
     let errors: Vec<_> = problems.iter().filter(|p| p.severity != Severity::Warning).collect();
     assert!(errors.is_empty(), "{errors:?}");
     let (keys, problems) = config.load_keys(|_| Some(SECRET.to_vec()));

@@ -164,6 +164,8 @@ fn keys(config: &Config, given: &[String]) -> Result<(Keys, bool)> {
         let own = secrets.iter().find(|(env, _)| *env == name).map(|(_, secret)| secret.clone());
         own.or_else(|| std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes))
     };
+    // A copy: the configuration is judged by what its manifest gives the proxy, not by what this process has.
+    let mut config = config.clone();
     let (keys, _) = config.load_keys(known);
     if keys.can_sign() {
         return Ok((keys, false));

@@ -14,7 +14,7 @@ declare_rule! {
     /// A WasmPlugin runs it when its `pluginName` is `coalmine`, when its `url` ends in `coalmine`,
     /// `coalmine/filter` or `coalmine-filter…`, or when `pluginConfig.flags` lists a flag with a `name` and a
     /// `rollout` or an `optIn`. Signing keys that the configuration needs must be named in `vmConfig.env`, and with
-    /// `valueFrom: HOST`: a key in the manifest is a warning.
+    /// `valueFrom: HOST`: a key in the manifest is a warning, and so is a missing one that only verifies.
     ///
     /// ## Why it matters
     /// Istio's webhook does not look into `pluginConfig`. At run time the filter makes the best of a bad one: it
@@ -238,6 +238,8 @@ spec:
             " ".repeat(42)
         );
         check(&RULE, &config(&inline).replace("FLAGS", short));
+        let second = "    - {id: k0, env: OLD_KEY, verifyOnly: true}\n    #               ^^^^^^^ warning: keys[1].env: the environment variable OLD_KEY is not set, so what key `k0` signed does not verify; name it in vmConfig.env of the WasmPlugin\n";
+        check(&RULE, &config(host).replace("FLAGS", second));
     }
 
     #[test]
