@@ -1,11 +1,11 @@
 //! Where a sidecar's calls can end: the route table for one client, host and port, followed to pods.
 
 use super::destinations::{Client, Effective};
+use super::gateways::server_kinds;
 use super::registry::{Host, Origin, Port};
 use super::routes::{Binding, Role, RouteKind, Target, VirtualService};
 use super::workloads::{Workload, WorkloadId, is_set_at_run_time};
 use super::{Mesh, host};
-use crate::resource::networking::Server;
 use crate::span::Span;
 
 /// One place where a call can end.
@@ -186,8 +186,11 @@ impl<'a> Mesh<'a> {
                             let mut accepting = gateway.servers_for(host, service.namespace());
                             accepting.any(|own| std::ptr::eq(own, server))
                         });
-                        let routed =
-                            server_routes(server) == Some(target.kind) && port_allowed(listener.value);
+                        let redirects =
+                            server.tls.get().is_some_and(|tls| tls.https_redirect.get() == Some(&true));
+                        let routed = !redirects
+                            && server_kinds(server).contains(&target.kind)
+                            && port_allowed(listener.value);
                         if accepts && routed {
                             let works = single || destination.port(listener.value).is_some();
                             let (listener, place) = (listener.value, listener.span);
@@ -319,22 +322,6 @@ pub fn route_kinds(port: &Port<'_>) -> &'static [RouteKind] {
         Protocol::Sniffed => &[RouteKind::Http, RouteKind::Tcp],
         Protocol::Udp => &[],
         _ => &[RouteKind::Tcp],
-    }
-}
-
-/// The list that a Gateway's server takes its routes from; none when it only redirects to HTTPS.
-fn server_routes(server: &Server) -> Option<RouteKind> {
-    let tls = server.tls.get();
-    if tls.is_some_and(|tls| tls.https_redirect.get() == Some(&true)) {
-        return None;
-    }
-    let passes_through = tls.is_some_and(|tls| tls.mode.text().ends_with("PASSTHROUGH"));
-    let protocol = server.port.get().map_or("", |port| port.protocol.text()).to_ascii_uppercase();
-    match protocol.as_str() {
-        "HTTP" | "HTTP2" | "GRPC" | "GRPC-WEB" => Some(RouteKind::Http),
-        "HTTPS" | "TLS" if passes_through => Some(RouteKind::Tls),
-        "HTTPS" => Some(RouteKind::Http),
-        _ => Some(RouteKind::Tcp),
     }
 }
 
