@@ -105,7 +105,7 @@ pub(crate) fn run(
     }
     let config = settings.mesh.clone().or_else(|| MeshConfig::find(&input.resources)).unwrap_or_default();
     for state in states(files, &input.resources, settings) {
-        let mesh = Mesh::new(state.resources, &config, settings.assume, []);
+        let mesh = Mesh::new(state.resources, &config, settings.assume);
         for rule in rules.iter().filter(|rule| settings.runs(rule.id)) {
             let Check::State(check) = rule.check else { continue };
             let mut context = Context {

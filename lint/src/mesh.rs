@@ -66,25 +66,20 @@ pub struct Mesh<'a> {
     pub peer_authentications: PeerAuthentications<'a>,
     resources: Vec<&'a Resource>,
     assume: Assume,
-    /// Namespaces with a Service or ServiceEntry, and those the settings name.
+    /// Namespaces with a Service or ServiceEntry.
     known: FxHashSet<&'a str>,
 }
 
 impl<'a> Mesh<'a> {
-    /// Indexes the objects of one state. `known` are namespaces that the settings declare complete.
+    /// Indexes the objects of one state.
     #[must_use]
-    pub fn new(
-        resources: Vec<&'a Resource>,
-        config: &'a MeshConfig,
-        assume: Assume,
-        known: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
+    pub fn new(resources: Vec<&'a Resource>, config: &'a MeshConfig, assume: Assume) -> Self {
         let namespaces: FxHashMap<&str, &Resource> = resources
             .iter()
             .filter(|resource| matches!(resource.spec, Spec::Namespace))
             .map(|resource| (resource.name.as_str(), *resource))
             .collect();
-        let mut known: FxHashSet<&str> = known.into_iter().collect();
+        let mut known: FxHashSet<&str> = FxHashSet::default();
         for resource in &resources {
             if matches!(resource.spec, Spec::Service(_) | Spec::ServiceEntry(_)) {
                 known.insert(resource.namespace());

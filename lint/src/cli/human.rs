@@ -2,6 +2,7 @@
 //! one rescans the file for every finding.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use coalmine::line_index::{ColumnUnit, LineIndex};
 use coalmine::{Diagnostic, Linted, Safety, Severity, Span, Summary, rules};
@@ -14,7 +15,14 @@ use miette::{
 struct IndexedFile<'f> {
     name: &'f str,
     text: &'f str,
-    index: LineIndex,
+    index: OnceLock<LineIndex>,
+}
+
+impl IndexedFile<'_> {
+    /// Made when a snippet of the file is drawn; most files of a run have none.
+    fn index(&self) -> &LineIndex {
+        self.index.get_or_init(|| LineIndex::new(self.text))
+    }
 }
 
 impl SourceCode for IndexedFile<'_> {
@@ -27,7 +35,7 @@ impl SourceCode for IndexedFile<'_> {
         let offset = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         if context_before == 0 && context_after == 0 {
             // The heading asks for the place itself.
-            let at = self.index.line_column(self.text, offset(span.offset()), ColumnUnit::Scalars);
+            let at = self.index().line_column(self.text, offset(span.offset()), ColumnUnit::Scalars);
             let data = self.text.as_bytes().get(span.offset()..span.offset() + span.len());
             return Ok(Box::new(MietteSpanContents::new_named(
                 self.name.to_owned(),
@@ -38,11 +46,12 @@ impl SourceCode for IndexedFile<'_> {
                 1,
             )));
         }
-        let first = self.index.line(offset(span.offset())).saturating_sub(offset(context_before));
-        let last = self.index.line(offset(span.offset() + span.len())).saturating_add(offset(context_after));
-        let start = self.index.line_start(first) as usize;
-        let end = if last + 1 < self.index.lines() {
-            self.index.line_start(last + 1) as usize
+        let first = self.index().line(offset(span.offset())).saturating_sub(offset(context_before));
+        let last =
+            self.index().line(offset(span.offset() + span.len())).saturating_add(offset(context_after));
+        let start = self.index().line_start(first) as usize;
+        let end = if last + 1 < self.index().lines() {
+            self.index().line_start(last + 1) as usize
         } else {
             self.text.len()
         };
@@ -129,11 +138,7 @@ pub(crate) fn render(batch: &[Linted], color: bool) -> String {
         let sources: Vec<IndexedFile<'_>> = linted
             .files
             .iter()
-            .map(|(_, file)| IndexedFile {
-                name: file.name(),
-                text: file.text(),
-                index: LineIndex::new(file.text()),
-            })
+            .map(|(_, file)| IndexedFile { name: file.name(), text: file.text(), index: OnceLock::new() })
             .collect();
         for diagnostic in &linted.report.diagnostics {
             for snippet in snippets(diagnostic, &sources, color) {

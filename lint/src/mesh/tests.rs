@@ -18,7 +18,7 @@ fn mesh(text: &str, judge: impl FnOnce(&Mesh<'_>)) {
     assert!(problems.is_empty(), "{problems:?}");
     let resources = lower(&documents, |_| "default");
     let config = MeshConfig::default();
-    judge(&Mesh::new(resources.iter().collect(), &config, Assume::Auto, []));
+    judge(&Mesh::new(resources.iter().collect(), &config, Assume::Auto));
 }
 
 fn rule(name: &str, namespace: &str, spec: &str) -> String {

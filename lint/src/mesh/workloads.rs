@@ -37,6 +37,9 @@ pub struct Workload<'a> {
     pub proxy: Proxy,
 }
 
+/// Labels that tell versions of one workload apart, the one that counts first.
+pub const VERSION_LABELS: [&str; 2] = ["version", "app.kubernetes.io/version"];
+
 static NO_LABELS: Map<String> = Map(Vec::new());
 
 impl<'a> Workload<'a> {
@@ -49,7 +52,7 @@ impl<'a> Workload<'a> {
     /// The `version` label, or `app.kubernetes.io/version`.
     #[must_use]
     pub fn version(&self) -> Option<&'a Spanned<String>> {
-        self.labels.find("version").or_else(|| self.labels.find("app.kubernetes.io/version"))
+        VERSION_LABELS.iter().find_map(|key| self.labels.find(key))
     }
 
     /// The application's containers.

@@ -5,7 +5,7 @@ use crate::mesh::Mesh;
 use crate::mesh::export::ExportTo;
 use crate::mesh::near::{Closeness, all_but, is_added_in_cluster, near_miss};
 use crate::mesh::routes::{RouteKind, Source, VirtualService};
-use crate::mesh::workloads::Workload;
+use crate::mesh::workloads::{VERSION_LABELS, Workload};
 use crate::rule::{Check, Context, declare_rule};
 use crate::span::Spanned;
 use crate::yaml::string_scalar;
@@ -84,9 +84,6 @@ declare_rule! {
     upstream: [],
     check: Check::State(check),
 }
-
-/// Labels that tell versions of one workload apart.
-const VERSION_KEYS: [&str; 2] = ["version", "app.kubernetes.io/version"];
 
 fn check(ctx: &mut Context<'_>) {
     let mesh = ctx.mesh;
@@ -190,7 +187,7 @@ fn other_versions<'m, 'a>(
     source: &Source<'a>,
     in_scope: impl Fn(&Workload<'a>) -> bool,
 ) -> Option<(&'a Spanned<String>, Vec<Version<'m>>)> {
-    let (key, wanted) = source.labels.iter().find(|(key, _)| VERSION_KEYS.contains(&key.as_str()))?;
+    let (key, wanted) = source.labels.iter().find(|(key, _)| VERSION_LABELS.contains(&key.as_str()))?;
     if source.labels.len() < 2 {
         return None;
     }

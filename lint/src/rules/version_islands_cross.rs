@@ -7,7 +7,7 @@ use crate::mesh::destinations::Client;
 use crate::mesh::reach::{Outcome, outcome_span};
 use crate::mesh::registry::{Host, Port};
 use crate::mesh::routes::{Role, RouteKind, VirtualService};
-use crate::mesh::workloads::{Proxy, Workload, WorkloadId};
+use crate::mesh::workloads::{Proxy, VERSION_LABELS, Workload, WorkloadId};
 use crate::resource::field::Map;
 use crate::rule::{Check, Context, declare_rule};
 use crate::span::{Span, Spanned};
@@ -117,8 +117,6 @@ declare_rule! {
     upstream: [],
     check: Check::State(check),
 }
-
-const VERSION_LABELS: [&str; 2] = ["version", "app.kubernetes.io/version"];
 
 /// A rule that leads clients of one version to pods.
 struct Claim<'a> {
