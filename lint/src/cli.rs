@@ -6,6 +6,7 @@ mod explain;
 mod human;
 mod input;
 mod lint;
+mod state;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;

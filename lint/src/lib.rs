@@ -31,7 +31,7 @@ pub mod schema;
 pub mod settings;
 mod shape;
 mod span;
-mod states;
+pub mod states;
 mod suppress;
 #[cfg(test)]
 mod testing;
@@ -39,7 +39,7 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Edit, Fix, Related, ResourceName, Safety, Severity};
 pub use files::{File, Files};
-pub use linter::lint;
+pub use linter::{Input, lint};
 pub use report::{Linted, Report, Summary};
 pub use settings::Settings;
 pub use span::{FileId, Span, Spanned};

@@ -43,6 +43,12 @@ impl Input {
         input.resources = lower(&input.documents, namespace);
         input
     }
+
+    /// Mesh-wide settings: the given ones, else those of a ConfigMap `istio` in the input, else Istio's defaults.
+    #[must_use]
+    pub fn mesh_config(&self, settings: &Settings) -> MeshConfig {
+        settings.mesh.clone().or_else(|| MeshConfig::find(&self.resources)).unwrap_or_default()
+    }
 }
 
 /// Lints a set of files as one deployment.
@@ -103,7 +109,7 @@ pub(crate) fn run(
         check(&mut context);
         found.append(&mut context.found);
     }
-    let config = settings.mesh.clone().or_else(|| MeshConfig::find(&input.resources)).unwrap_or_default();
+    let config = input.mesh_config(settings);
     for state in states(files, &input.resources, settings) {
         let mesh = Mesh::new(state.resources, &config, settings.assume);
         for rule in rules.iter().filter(|rule| settings.runs(rule.id)) {

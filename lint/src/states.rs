@@ -11,7 +11,9 @@ use crate::settings::{Action, Settings};
 
 /// The objects of one moment.
 #[derive(Debug, Default)]
-pub(crate) struct State<'a> {
+pub struct State<'a> {
+    /// The step after which this is what is there; `None` without a rollout.
+    pub step: Option<&'a str>,
     /// In the order in which they were applied.
     pub resources: Vec<&'a Resource>,
     /// Objects that one step applies twice: the later and the earlier.
@@ -81,8 +83,10 @@ fn covers(path: &str, file: &str) -> bool {
     path == "." || file.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The states to lint. `is_context` marks files that are there only to be referred to.
-pub(crate) fn states<'a>(files: &Files, resources: &'a [Resource], settings: &Settings) -> Vec<State<'a>> {
+/// The states that the input touches, in order; at least one. Files that are only context add objects and
+/// no states.
+#[must_use]
+pub fn states<'a>(files: &Files, resources: &'a [Resource], settings: &'a Settings) -> Vec<State<'a>> {
     let names: Vec<String> = files
         .iter()
         .map(|(_, file)| settings.relative(file.name()).map(Cow::into_owned).unwrap_or_default())
@@ -141,11 +145,15 @@ pub(crate) fn states<'a>(files: &Files, resources: &'a [Resource], settings: &Se
             }
         }
         if touched {
-            states.push(State { resources: cluster.resources(), duplicates: step_duplicates });
+            states.push(State {
+                step: Some(&step.name),
+                resources: cluster.resources(),
+                duplicates: step_duplicates,
+            });
         }
     }
     if states.is_empty() {
-        states.push(State { resources: cluster.resources(), duplicates });
+        states.push(State { step: None, resources: cluster.resources(), duplicates });
     }
     states
 }

@@ -65,6 +65,16 @@ pub(crate) struct Common {
     pub assume: Option<AssumeArg>,
 }
 
+/// Which state of which deployment a question is about.
+#[derive(clap::Args, Debug)]
+pub(crate) struct StateArgs {
+    /// Files, folders, or `-` for standard input [default: the current folder]
+    pub paths: Vec<PathBuf>,
+    /// Ask about the state after this step of the rollout [default: the last that leaves anything]
+    #[arg(long, value_name = "STEP")]
+    pub step: Option<String>,
+}
+
 #[derive(clap::Args, Debug)]
 pub(crate) struct LintArgs {
     /// Files, folders, or `-` for standard input [default: the current folder]

@@ -1,0 +1,91 @@
+//! The state of a deployment that a command answers questions about.
+#![allow(dead_code)] // the commands that ask follow one by one
+
+use anyhow::{Result, bail};
+use coalmine::mesh::Mesh;
+use coalmine::mesh::config::MeshConfig;
+use coalmine::states::{State, states};
+use coalmine::{Files, Input, Settings};
+
+use super::args::{Common, StateArgs};
+use super::input;
+
+/// One deployment, read, with all its states and the one that is asked about.
+pub(crate) struct View<'v> {
+    pub files: &'v Files,
+    pub settings: &'v Settings,
+    pub input: &'v Input,
+    pub config: &'v MeshConfig,
+    states: &'v [State<'v>],
+    chosen: usize,
+}
+
+impl<'v> View<'v> {
+    /// The step after which the chosen state is reached; `None` without a rollout.
+    pub(crate) fn step(&self) -> Option<&'v str> {
+        self.states.get(self.chosen).and_then(|state| state.step)
+    }
+
+    /// What the chosen state means.
+    pub(crate) fn mesh(&self) -> Mesh<'v> {
+        self.mesh_of(self.chosen)
+    }
+
+    /// What the state before the chosen one means, if there is one.
+    pub(crate) fn previous(&self) -> Option<Mesh<'v>> {
+        self.chosen.checked_sub(1).map(|before| self.mesh_of(before))
+    }
+
+    fn mesh_of(&self, state: usize) -> Mesh<'v> {
+        let resources = self.states.get(state).map(|state| state.resources.clone()).unwrap_or_default();
+        Mesh::new(resources, self.config, self.settings.assume)
+    }
+}
+
+/// Answers for each deployment that the paths name. What could not be read is named on standard error, and
+/// fails the command after the rest was answered.
+///
+/// # Errors
+/// Paths that cannot be read, a step that no rollout has, and what `answer` fails with.
+pub(crate) fn each(
+    args: &StateArgs,
+    common: &Common,
+    mut answer: impl FnMut(&View<'_>) -> Result<()>,
+) -> Result<()> {
+    let read = input::read(&args.paths, "<stdin>", common)?;
+    for message in &read.unreadable {
+        eprintln!("coalmine: {message}");
+    }
+    let mut known: Vec<String> = Vec::new();
+    let mut answered = false;
+    for deployment in &read.deployments {
+        let input = Input::read(&deployment.files, &deployment.settings);
+        let config = input.mesh_config(&deployment.settings);
+        let states = states(&deployment.files, &input.resources, &deployment.settings);
+        let chosen = match &args.step {
+            Some(step) => states.iter().position(|state| state.step == Some(step)),
+            None => states.iter().rposition(|state| !state.resources.is_empty()).or(Some(0)),
+        };
+        known.extend(states.iter().filter_map(|state| state.step.map(str::to_owned)));
+        let Some(chosen) = chosen else { continue };
+        answered = true;
+        answer(&View {
+            files: &deployment.files,
+            settings: &deployment.settings,
+            input: &input,
+            config: &config,
+            states: &states,
+            chosen,
+        })?;
+    }
+    if let Some(step) = args.step.as_ref().filter(|_| !answered) {
+        match known.is_empty() {
+            true => bail!("--step {step}: no coalmine.yaml of the input has a rollout"),
+            false => bail!("--step {step}: there is no such step; the steps are {}", known.join(", ")),
+        }
+    }
+    if !read.unreadable.is_empty() {
+        bail!("not everything could be read");
+    }
+    Ok(())
+}
