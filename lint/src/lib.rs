@@ -14,6 +14,7 @@
 )]
 
 mod cookie;
+pub mod deployments;
 mod diagnostic;
 mod files;
 pub mod fix;

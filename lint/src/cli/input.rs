@@ -7,15 +7,13 @@ use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use coalmine::deployments::{CONFIG, is_manifest};
 use coalmine::mesh::config::MeshConfig;
 use coalmine::{Files, Settings};
 use ignore::WalkBuilder;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::Common;
-
-/// The name of the settings file.
-const CONFIG: &str = "coalmine.yaml";
 
 /// Files that are linted together, and how.
 pub(crate) struct Deployment {
@@ -116,7 +114,9 @@ fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, seen: &mut 
             }
         };
         let path = entry.path();
-        if !entry.file_type().is_some_and(|kind| kind.is_file()) || !is_manifest(path) {
+        if !entry.file_type().is_some_and(|kind| kind.is_file())
+            || !is_manifest(&entry.file_name().to_string_lossy())
+        {
             continue;
         }
         if is_helm_template(path) {
@@ -127,12 +127,6 @@ fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, seen: &mut 
             chosen.push(path.to_owned());
         }
     }
-}
-
-fn is_manifest(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-    let known = matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json"));
-    known && name != CONFIG && !name.ends_with(".routes.yaml") && !name.ends_with(".routes.yml")
 }
 
 /// A file below the `templates` folder of a Helm chart is no YAML before it is rendered.
