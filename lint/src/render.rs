@@ -9,13 +9,25 @@ use crate::line_index::{ColumnUnit, LineIndex};
 use crate::report::Linted;
 use crate::span::{FileId, Span};
 
+/// What columns and offsets count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Units {
+    /// Columns count Unicode scalar values, offsets bytes of UTF-8: version 1 of the JSON output.
+    #[default]
+    Scalars,
+    /// Both count UTF-16 code units, as strings do in JavaScript.
+    Utf16,
+}
+
 /// Line indexes of one set of files, each made when first needed.
 struct Places<'f> {
     linted: &'f Linted,
-    indexes: std::collections::HashMap<FileId, LineIndex>,
+    units: Units,
+    /// With the UTF-16 offsets of the lines, where those are wanted.
+    indexes: std::collections::HashMap<FileId, (LineIndex, Vec<u32>)>,
 }
 
-/// A place for people: 1-based, columns in Unicode scalar values, offsets in UTF-8 bytes.
+/// A place for people: lines and columns are 1-based.
 #[derive(Clone, Copy, Debug)]
 struct Position {
     line: u32,
@@ -25,14 +37,30 @@ struct Position {
 
 impl<'f> Places<'f> {
     fn new(linted: &'f Linted) -> Self {
-        Self { linted, indexes: std::collections::HashMap::new() }
+        Self::in_units(linted, Units::Scalars)
+    }
+
+    fn in_units(linted: &'f Linted, units: Units) -> Self {
+        Self { linted, units, indexes: std::collections::HashMap::new() }
     }
 
     fn range(&mut self, span: Span) -> (Position, Position) {
         let text = self.linted.files.text(span.file);
-        let index = self.indexes.entry(span.file).or_insert_with(|| LineIndex::new(text));
+        let (index, utf16) = self.indexes.entry(span.file).or_insert_with(|| {
+            let index = LineIndex::new(text);
+            let utf16 = if self.units == Units::Utf16 { index.utf16_starts(text) } else { Vec::new() };
+            (index, utf16)
+        });
         let position = |offset| {
-            let at = index.line_column(text, offset, ColumnUnit::Scalars);
+            let unit = match self.units {
+                Units::Scalars => ColumnUnit::Scalars,
+                Units::Utf16 => ColumnUnit::Utf16,
+            };
+            let at = index.line_column(text, offset, unit);
+            let offset = match self.units {
+                Units::Scalars => offset,
+                Units::Utf16 => utf16.get(at.line as usize).copied().unwrap_or(0).saturating_add(at.column),
+            };
             Position { line: at.line.saturating_add(1), column: at.column.saturating_add(1), offset }
         };
         (position(span.start), position(span.end))

@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: the pages that are generated from the rules, and the check that they are current.
+//! `cargo xtask docs`: what is generated from the rules and the wire types, and the check that it is current.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,6 +31,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let readme = root().join("README.md");
     let text = fs::read_to_string(&readme).with_context(|| format!("{}", readme.display()))?;
     pages.insert(readme, with_rule_list(&text)?);
+    pages.insert(root().join("wasm/types.d.ts"), coalmine_wasm::types::declarations());
     let mut stale = Vec::new();
     for (path, text) in &pages {
         if fs::read_to_string(path).ok().as_ref() == Some(text) {

@@ -15,6 +15,7 @@ mod dist;
 mod docs;
 mod schema;
 mod tools;
+mod wasm;
 
 /// The tasks of this repository.
 #[derive(Parser)]
@@ -44,6 +45,8 @@ enum Task {
     Setup,
     /// Set up what the tests need and run them all.
     Test,
+    /// Build the linter for JavaScript: the npm package below target/dist/npm.
+    Wasm,
 }
 
 /// What can be measured.
@@ -67,6 +70,7 @@ fn main() -> Result<()> {
         Task::Schema(options) => schema::run(&options),
         Task::Setup => tools::for_filter_tests(),
         Task::Test => ci::test(),
+        Task::Wasm => wasm::run_task(),
     }
 }
 

@@ -1,0 +1,215 @@
+// Derived from the wire types by `cargo xtask docs`.
+
+/** How bad a finding is. */
+export type Severity = "error" | "warning" | "info";
+
+/** A place in a file. */
+export type Position = {
+  /** 1-based. */
+  line: number,
+  /** 1-based, in Unicode scalar values; in UTF-16 code units where that was asked for. */
+  column: number,
+  /** In bytes of UTF-8; in UTF-16 code units where that was asked for. */
+  offset: number,
+};
+
+/** From the first character to behind the last. */
+export type Range = {
+  /** The first character. */
+  start: Position,
+  /** Behind the last character. */
+  end: Position,
+};
+
+/** A Kubernetes object. */
+export type Resource = {
+  /** `VirtualService`. */
+  kind: string,
+  /** The effective namespace; null for cluster-scoped kinds. */
+  namespace: string | null,
+  /** `metadata.name`. */
+  name: string,
+};
+
+/** A second place that matters for a finding. */
+export type Related = {
+  /** The name of the file. */
+  file: string,
+  /** Where. */
+  range: Range,
+  /** What stands there. */
+  message: string,
+};
+
+/** Replaces a part of a file. */
+export type Edit = {
+  /** The name of the file. */
+  file: string,
+  /** The offset of the first replaced character, in the unit of positions. */
+  start: number,
+  /** The offset behind the last; equal to `start` for an insertion. */
+  end: number,
+  /** The new text. */
+  text: string,
+};
+
+/** A repair of one finding. */
+export type Fix = {
+  /** Whether it can be applied without a second look. */
+  safety: "safe" | "unsafe",
+  /** What it does, in the imperative. */
+  title: string,
+  /** Non-overlapping replacements, all applied or none. */
+  edits: Array<Edit>,
+};
+
+/** One finding. */
+export type Diagnostic = {
+  /** The rule's id. */
+  rule: string,
+  /** How bad it is. */
+  severity: Severity,
+  /** What is wrong, in one sentence without a full stop. */
+  message: string,
+  /** What to do about it. */
+  help: string | null,
+  /** The name of the file. */
+  file: string,
+  /** The place to look at first. */
+  range: Range,
+  /** The object it belongs to. */
+  resource: Resource | null,
+  /** The istioctl (`IST…`) and Kiali (`KIA…`) codes that the rule covers. */
+  upstream: Array<string>,
+  /** Other places that matter. */
+  related: Array<Related>,
+  /** A repair, when there is one. */
+  fix: Fix | null,
+};
+
+/** Findings over all deployments of a run. */
+export type Summary = {
+  /** Files read. */
+  files: number,
+  /** YAML documents that hold an object. */
+  documents: number,
+  /** Findings of severity error. */
+  errors: number,
+  /** Findings of severity warning. */
+  warnings: number,
+  /** Findings of severity info. */
+  infos: number,
+  /** Findings that a suppression hid. */
+  suppressed: number,
+};
+
+/** Every finding of a run. */
+export type Report = {
+  /** 1. */
+  version: number,
+  /** By deployment, file and place. */
+  diagnostics: Array<Diagnostic>,
+  /** Numbers over all deployments. */
+  summary: Summary,
+};
+
+/** One rule. */
+export type Rule = {
+  /** Kebab-case, never reused. */
+  id: string,
+  /** The severity of its findings unless the settings say otherwise. */
+  severity: Severity,
+  /** Where it belongs. */
+  category: string,
+  /** What it reports, in one sentence. */
+  summary: string,
+  /** The best repair it can offer. */
+  fix: "none" | "safe" | "unsafe",
+  /** The version that introduced it. */
+  since: string,
+  /** The istioctl (`IST…`) and Kiali (`KIA…`) codes it covers. */
+  upstream: Array<string>,
+  /** The rule's page. */
+  url: string,
+};
+
+/** Every rule. */
+export type RuleList = {
+  /** 1. */
+  version: number,
+  /** In the order of their registry. */
+  rules: Array<Rule>,
+};
+
+/** What columns and offsets count in results and options. */
+export type Units = "scalars" | "utf16";
+
+/** How to lint. */
+export type LintOptions = {
+  /** What columns and offsets count; `"scalars"` when it is left out. */
+  units?: Units | null,
+};
+
+/** One end of a [`FindingRange`]. */
+export type FindingOffset = {
+  /** In the units of the options. */
+  offset: number,
+};
+
+/** The place of a [`Finding`]. */
+export type FindingRange = {
+  /** The first character. */
+  start: FindingOffset,
+  /** Behind the last. */
+  end: FindingOffset,
+};
+
+/** Which finding: a `Diagnostic` will do, its other fields are not looked at. */
+export type Finding = {
+  /** The rule's id. */
+  rule: string,
+  /** The name of the file. */
+  file: string,
+  /** What it says. */
+  message: string,
+  /** Where it is. */
+  range: FindingRange,
+};
+
+/** What to fix. Without a finding every fix is tried until none is left. */
+export type FixOptions = {
+  /** Apply fixes that need a second look too. */
+  unsafe?: boolean | null,
+  /** Apply the fix of this finding only, safe or not. `units` are those it was made with. */
+  finding?: Finding | null,
+  /** What columns and offsets count; `"scalars"` when it is left out. */
+  units?: Units | null,
+};
+
+/** A file with its text. */
+export type TextFile = {
+  /** The name of the file. */
+  name: string,
+  /** All of its text. */
+  text: string,
+};
+
+/** What fixing did. The linter's own files are as they were: give it those that changed. */
+export type Fixed = {
+  /** 1. */
+  version: number,
+  /** How many fixes were applied. */
+  applied: number,
+  /** The files that changed, with their new texts. */
+  files: Array<TextFile>,
+};
+
+/** A rule with its documentation. */
+export type RulePage = {
+  /** 1. */
+  version: number,
+  /** What the list of rules has about it. */
+  rule: Rule,
+  /** Its page in Markdown: *What it does*, *Why it matters*, *Example*, *Use instead*, *References*. */
+  markdown: string,
+};
