@@ -17,6 +17,7 @@ mod cookie;
 mod diagnostic;
 mod files;
 pub mod fix;
+pub mod graph;
 pub mod line_index;
 mod linter;
 pub mod mesh;

@@ -30,7 +30,7 @@ struct JsonDiagnostic<'a> {
 }
 
 #[derive(Serialize)]
-struct JsonRange {
+pub(crate) struct JsonRange {
     start: JsonPosition,
     end: JsonPosition,
 }
@@ -43,10 +43,10 @@ struct JsonPosition {
 }
 
 #[derive(Serialize)]
-struct JsonResource<'a> {
-    kind: &'a str,
-    namespace: Option<&'a str>,
-    name: &'a str,
+pub(crate) struct JsonResource<'a> {
+    pub kind: &'a str,
+    pub namespace: Option<&'a str>,
+    pub name: &'a str,
 }
 
 #[derive(Serialize)]
@@ -105,7 +105,7 @@ impl From<Position> for JsonPosition {
     }
 }
 
-fn range(places: &mut Places<'_>, span: Span) -> JsonRange {
+pub(crate) fn range(places: &mut Places<'_>, span: Span) -> JsonRange {
     let (start, end) = places.range(span);
     JsonRange { start: start.into(), end: end.into() }
 }
@@ -153,7 +153,7 @@ fn diagnostic<'a>(
 pub fn render(batch: &[Linted]) -> String {
     let mut diagnostics = Vec::new();
     for linted in batch {
-        let mut places = Places::new(linted);
+        let mut places = Places::new(&linted.files);
         diagnostics.extend(linted.report.diagnostics.iter().map(|d| diagnostic(linted, &mut places, d)));
     }
     let Summary { files, documents, errors, warnings, infos, suppressed } = Summary::of(batch);
@@ -177,7 +177,7 @@ pub fn rules() -> String {
     pretty(&RuleList { version: 1, rules: rules.collect() })
 }
 
-fn pretty(value: &impl Serialize) -> String {
+pub(crate) fn pretty(value: &impl Serialize) -> String {
     // Serialising these types cannot fail: no maps with odd keys, no floats.
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
