@@ -3,6 +3,7 @@
 mod args;
 mod decide;
 mod explain;
+mod graph;
 mod human;
 mod input;
 mod lint;
@@ -70,6 +71,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Lint(lint) => lint::run(&lint, &args.common, color),
         Command::Rules { format } => explain::rules(format),
         Command::Explain { rule } => explain::explain(&rule, color),
+        Command::Graph(graph) => graph::run(&graph, &args.common),
         Command::Decide(decide) => decide::run(&decide, &args.common),
         Command::Completions { shell } => {
             let mut out = Vec::new();

@@ -18,6 +18,7 @@ pub mod deployments;
 mod diagnostic;
 mod files;
 pub mod fix;
+pub mod graph;
 pub mod line_index;
 mod linter;
 pub mod mesh;

@@ -5,8 +5,8 @@ pub mod concise;
 pub mod github;
 pub mod json;
 
+use crate::files::Files;
 use crate::line_index::{ColumnUnit, LineIndex};
-use crate::report::Linted;
 use crate::span::{FileId, Span};
 
 /// What columns and offsets count.
@@ -20,8 +20,8 @@ pub enum Units {
 }
 
 /// Line indexes of one set of files, each made when first needed.
-struct Places<'f> {
-    linted: &'f Linted,
+pub(crate) struct Places<'f> {
+    files: &'f Files,
     units: Units,
     /// With the UTF-16 offsets of the lines, where those are wanted.
     indexes: std::collections::HashMap<FileId, (LineIndex, Vec<u32>)>,
@@ -29,23 +29,23 @@ struct Places<'f> {
 
 /// A place for people: lines and columns are 1-based.
 #[derive(Clone, Copy, Debug)]
-struct Position {
-    line: u32,
-    column: u32,
-    offset: u32,
+pub(crate) struct Position {
+    pub line: u32,
+    pub column: u32,
+    pub offset: u32,
 }
 
 impl<'f> Places<'f> {
-    fn new(linted: &'f Linted) -> Self {
-        Self::in_units(linted, Units::Scalars)
+    pub(crate) fn new(files: &'f Files) -> Self {
+        Self::in_units(files, Units::Scalars)
     }
 
-    fn in_units(linted: &'f Linted, units: Units) -> Self {
-        Self { linted, units, indexes: std::collections::HashMap::new() }
+    pub(crate) fn in_units(files: &'f Files, units: Units) -> Self {
+        Self { files, units, indexes: std::collections::HashMap::new() }
     }
 
-    fn range(&mut self, span: Span) -> (Position, Position) {
-        let text = self.linted.files.text(span.file);
+    pub(crate) fn range(&mut self, span: Span) -> (Position, Position) {
+        let text = self.files.text(span.file);
         let (index, utf16) = self.indexes.entry(span.file).or_insert_with(|| {
             let index = LineIndex::new(text);
             let utf16 = if self.units == Units::Utf16 { index.utf16_starts(text) } else { Vec::new() };

@@ -29,6 +29,8 @@ pub enum Spec {
     HorizontalPodAutoscaler(Box<HorizontalPodAutoscaler>),
     /// `data` of a ConfigMap.
     ConfigMap(Map<String>),
+    /// `stringData` of a Secret; what is encoded in `data` is not read.
+    Secret(Map<String>),
     VirtualService(Box<VirtualService>),
     DestinationRule(Box<DestinationRule>),
     Gateway(Box<Gateway>),
@@ -218,6 +220,7 @@ fn spec(group: &str, kind: &str, node: NodeRef<'_>) -> Spec {
             template(job.unwrap_or_default_value())
         }
         ("autoscaling", "HorizontalPodAutoscaler") => Spec::HorizontalPodAutoscaler(of(node)),
+        ("", "Secret") => Spec::Secret(node.get("stringData").map(decode).unwrap_or_default()),
         ("networking.istio.io", "VirtualService") => Spec::VirtualService(of(node)),
         ("networking.istio.io", "DestinationRule") => Spec::DestinationRule(of(node)),
         ("networking.istio.io", "Gateway") => Spec::Gateway(of(node)),

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     },
     /// Say what the filter would decide for a request, how a rollout splits, or sign an override
     Decide(Box<DecideArgs>),
+    /// Draw who calls whom, through which match, weight and mTLS
+    Graph(super::graph::GraphArgs),
     /// Print completions for a shell
     Completions {
         /// The shell

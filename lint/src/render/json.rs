@@ -180,7 +180,7 @@ impl From<Position> for JsonPosition {
     }
 }
 
-fn range(places: &mut Places<'_>, span: Span) -> JsonRange {
+pub(crate) fn range(places: &mut Places<'_>, span: Span) -> JsonRange {
     let (start, end) = places.range(span);
     JsonRange { start: start.into(), end: end.into() }
 }
@@ -227,7 +227,7 @@ fn diagnostic<'a>(
 pub fn output(batch: &[Linted], units: Units) -> Output<'_> {
     let mut diagnostics = Vec::new();
     for linted in batch {
-        let mut places = Places::in_units(linted, units);
+        let mut places = Places::in_units(&linted.files, units);
         diagnostics.extend(linted.report.diagnostics.iter().map(|d| diagnostic(linted, &mut places, d)));
     }
     let Summary { files, documents, errors, warnings, infos, suppressed } = Summary::of(batch);
@@ -268,7 +268,7 @@ pub fn rules() -> String {
     pretty(&rule_list())
 }
 
-fn pretty(value: &impl Serialize) -> String {
+pub(crate) fn pretty(value: &impl Serialize) -> String {
     // Serialising these types cannot fail: no maps with odd keys, no floats.
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
