@@ -141,6 +141,106 @@ export type RuleList = {
   rules: Array<Rule>,
 };
 
+/** One rule by which requests take an edge. */
+export type GraphWay = {
+  /** The condition; empty when there is none. */
+  when: string,
+  /** Among several destinations. */
+  weight: number | null,
+  /** The port of the host, if it is certain. */
+  port: number | null,
+  /** The VirtualService; null for the plain Service. */
+  by: Resource | null,
+  /** The file that says so. */
+  file: string | null,
+  /** Where. */
+  range: Range | null,
+};
+
+/** A caller, gateway, host, subset or workload. */
+export type GraphNode = {
+  /** Stable over states and formats. */
+  id: string,
+  /** What it stands for. */
+  kind: "client" | "gateway" | "host" | "subset" | "workload",
+  /** The short name. */
+  name: string,
+  /** Its namespace, if it has one. */
+  namespace: string | null,
+  /** One line each: servers, ports, labels, the version. */
+  facts: Array<string>,
+  /** The object that defines it. */
+  resource: Resource | null,
+  /** The version label; null for what is no workload or has none. */
+  appVersion: string | null,
+  /** Its place among the islands. */
+  island: number | null,
+  /** Other pods of its hosts are called and it is not. */
+  idle: boolean,
+  /** Something names it and the input does not define it. */
+  missing: boolean,
+  /** It leads out of the mesh. */
+  external: boolean,
+  /** `added`, `removed` or `changed` since the state before. */
+  change: string | null,
+  /** The file that defines it. */
+  file: string | null,
+  /** Where. */
+  range: Range | null,
+};
+
+/** Who calls or selects whom. */
+export type GraphEdge = {
+  /** Stable over states and formats. */
+  id: string,
+  /** `route`, `mirror` or `selects`. */
+  kind: string,
+  /** The id of the caller. */
+  from: string,
+  /** The id of the called. */
+  to: string,
+  /** Conditions and weights in words. */
+  label: string,
+  /** The rules that lead here, in route order. */
+  ways: Array<GraphWay>,
+  /** What protects the calls; null when the input does not say. */
+  tls: "mtls" | "tls" | "plaintext" | "broken" | null,
+  /** Who decided about TLS, in words. */
+  tlsReason: string | null,
+  /** It leads from one island into another. */
+  crosses: boolean,
+  /** `added`, `removed` or `changed` since the state before. */
+  change: string | null,
+  /** The label in the state before, where it was another. */
+  before: string | null,
+  /** The file that says so. */
+  file: string | null,
+  /** Where. */
+  range: Range | null,
+};
+
+/** Workloads that call each other and nobody else's versions. */
+export type GraphIsland = {
+  /** The version that most of them have. */
+  name: string,
+  /** Every version in it, in order. */
+  versions: Array<string>,
+  /** Its place in the palette. */
+  color: number,
+};
+
+/** The routing picture of one state. */
+export type Graph = {
+  /** 1. */
+  version: number,
+  /** In the order in which requests meet them. */
+  nodes: Array<GraphNode>,
+  /** In route order. */
+  edges: Array<GraphEdge>,
+  /** Workloads that call each other and nobody else's versions. */
+  islands: Array<GraphIsland>,
+};
+
 /** What columns and offsets count in results and options. */
 export type Units = "scalars" | "utf16";
 

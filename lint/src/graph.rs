@@ -379,3 +379,9 @@ impl Graph {
         json::render(self, files, units)
     }
 }
+
+/// Declares the types of the JSON form for TypeScript.
+#[cfg(feature = "ts")]
+pub(crate) fn declare(to: &mut crate::typescript::Declarations) {
+    json::declare(to);
+}

@@ -37,6 +37,8 @@ pub mod states;
 mod suppress;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "ts")]
+pub mod typescript;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Edit, Fix, Related, ResourceName, Safety, Severity};

@@ -91,7 +91,10 @@ pub(crate) fn run(args: &GraphArgs, common: &Common) -> Result<Exit> {
         [] => bail!("there is nothing to draw: no manifest was found"),
         several => {
             let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
-            bail!("a picture is of one deployment, and the input has several: name one of {}", names.join(", "))
+            bail!(
+                "a picture is of one deployment, and the input has several: name one of {}",
+                names.join(", ")
+            )
         }
     };
     match &args.output {

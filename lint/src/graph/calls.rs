@@ -70,7 +70,10 @@ fn by_route<'m, 'a>(mesh: &'m Mesh<'a>) -> FxHashMap<WorkloadId, Vec<(&'m Host<'
                     }
                     for name in &service.hosts {
                         if let Some(host) = mesh.registry.find(name, Some(client.namespace())) {
-                            found.entry(id).or_default().push((host, source.labels.span().unwrap_or(source.span)));
+                            found
+                                .entry(id)
+                                .or_default()
+                                .push((host, source.labels.span().unwrap_or(source.span)));
                         }
                     }
                 }
@@ -82,7 +85,11 @@ fn by_route<'m, 'a>(mesh: &'m Mesh<'a>) -> FxHashMap<WorkloadId, Vec<(&'m Host<'
 
 /// The host that a text names: `reviews`, `reviews.prod`, `reviews:9080`, `http://reviews:9080/path`. A word that is
 /// also a host's name, such as a username, counts: the text alone does not tell.
-fn named<'m, 'a>(mesh: &'m Mesh<'a>, client: &Workload<'_>, text: &str) -> Option<(&'m Host<'a>, Option<u32>)> {
+fn named<'m, 'a>(
+    mesh: &'m Mesh<'a>,
+    client: &Workload<'_>,
+    text: &str,
+) -> Option<(&'m Host<'a>, Option<u32>)> {
     let rest = text.trim().split_once("://").map_or(text.trim(), |(_, rest)| rest);
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#', ',']).next().unwrap_or(rest);
@@ -135,7 +142,8 @@ impl<'a> Texts<'a> {
                     .and_then(|key| entry(&self.config_maps, namespace, key))
                     .or_else(|| in_secret.and_then(|key| entry(&self.secrets, namespace, key)));
                 let value = variable.value.value.get().map(String::as_str).or(looked_up);
-                found.extend(value.map(|value| (value, variable.value.value.span().unwrap_or(variable.span))));
+                found
+                    .extend(value.map(|value| (value, variable.value.value.span().unwrap_or(variable.span))));
             }
             for source in &container.env_from {
                 let all = |maps: &Entries<'a>, reference: &'a Opt<KeyRef>| {

@@ -1,7 +1,7 @@
 //! Two states in one picture. Knows graphs alone.
 
-use super::{Change, Edge, Graph, Island, Node};
 use super::islands::by_version;
+use super::{Change, Edge, Graph, Island, Node};
 
 /// The later graph, with everything of the earlier one that is gone.
 pub(super) fn compare(now: &Graph, before: &Graph) -> Graph {

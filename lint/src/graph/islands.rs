@@ -131,9 +131,8 @@ impl Pods {
             }
         }
         let mut calls = Vec::new();
-        let flows = |edge: &&Edge| {
-            edge.kind == EdgeKind::Route && edge.ways.iter().any(|way| way.weight != Some(0))
-        };
+        let flows =
+            |edge: &&Edge| edge.kind == EdgeKind::Route && edge.ways.iter().any(|way| way.weight != Some(0));
         for (from, to) in graph.edges.iter().filter(flows).filter_map(ends) {
             let targets = selected.get(to).cloned().unwrap_or_default();
             calls.push((from, host_of.get(&to).copied().unwrap_or(to), targets));
@@ -214,7 +213,9 @@ impl Pods {
                         a != b && pair.is_some_and(|(a, b)| conflict(a, b))
                     })
                 });
-                let (Some(from), Some(to)) = (place(&groups, *caller), place(&groups, *target)) else { continue };
+                let (Some(from), Some(to)) = (place(&groups, *caller), place(&groups, *target)) else {
+                    continue;
+                };
                 let apart = groups.get(from).zip(groups.get(to)).is_some_and(|(a, b)| conflict(a, b));
                 if from != to && !is_shared && !apart {
                     let moved = groups.get_mut(to).map(std::mem::take).unwrap_or_default();

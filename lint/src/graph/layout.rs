@@ -294,7 +294,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
                 width: 0.0,
                 height: to - from + BAND_TITLE + BAND_PADDING,
             });
-            let (left, right) = (band.x.min(rect.x - BAND_PADDING), band.right().max(rect.right() + BAND_PADDING));
+            let (left, right) =
+                (band.x.min(rect.x - BAND_PADDING), band.right().max(rect.right() + BAND_PADDING));
             band.x = left;
             band.width = right - left;
         }
@@ -440,7 +441,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
         let mut routes = Vec::new();
         for (index, link) in self.picture.links.iter().enumerate() {
             let path = self.paths.get(index).map_or(&[][..], Vec::as_slice);
-            let rect = |card: Option<&usize>| card.and_then(|card| cards.get(*card)).copied().unwrap_or_default();
+            let rect =
+                |card: Option<&usize>| card.and_then(|card| cards.get(*card)).copied().unwrap_or_default();
             let (left, right) = (rect(path.first()), rect(path.last()));
             let y0 = starts.get(&index).copied().unwrap_or(left.y);
             let y1 = ends.get(&index).copied().unwrap_or(right.y);
@@ -452,7 +454,10 @@ impl<'p, 'g> Drawing<'p, 'g> {
             if at(link.from) == at(link.to) {
                 let bulge = left.right().max(right.right()) + 40.0;
                 let x = right.right();
-                let steps = vec![Step::Curve { x1: bulge, y1: y0, x2: bulge, y2: y1, x: x + 12.0, y: y1 }, Step::Line { x, y: y1 }];
+                let steps = vec![
+                    Step::Curve { x1: bulge, y1: y0, x2: bulge, y2: y1, x: x + 12.0, y: y1 },
+                    Step::Line { x, y: y1 },
+                ];
                 let label = (!label.is_empty()).then(|| {
                     let rect = Rect {
                         x: x + ARROW + lock + 4.0,
@@ -518,7 +523,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
         for (index, link) in self.picture.links.iter().enumerate() {
             let path = self.paths.get(index).map_or(&[][..], Vec::as_slice);
             let (Some(left), Some(right)) = (path.first(), path.last()) else { continue };
-            let y = |item: Option<&usize>| item.and_then(|item| self.items.get(*item)).map_or(0.0, |item| item.y);
+            let y =
+                |item: Option<&usize>| item.and_then(|item| self.items.get(*item)).map_or(0.0, |item| item.y);
             let within = self.column.get(*left) == self.column.get(*right);
             let right_side = by_side.entry((*left, true)).or_default();
             right_side.push((y(path.get(1)), index, if within { end_height(link) } else { 12.0 }));

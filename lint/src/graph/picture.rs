@@ -147,7 +147,9 @@ impl<'g> Composer<'g> {
                     fans.extend(several.iter().map(|id| (card, *id)));
                 }
                 several => {
-                    for card in several.iter().filter_map(|id| self.card_of.get(id)).copied().collect::<Vec<_>>() {
+                    for card in
+                        several.iter().filter_map(|id| self.card_of.get(id)).copied().collect::<Vec<_>>()
+                    {
                         self.tab(card, node, None);
                     }
                 }

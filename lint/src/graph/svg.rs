@@ -45,7 +45,8 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
     for (link, route) in picture.links.iter().zip(&layout.routes) {
         drawing.marks(&mut out, link, route);
     }
-    let _ = writeln!(out, "<g transform=\"translate(0 {})\">\n{}</g>\n</svg>", layout.height + 16.0, legend.text);
+    let _ =
+        writeln!(out, "<g transform=\"translate(0 {})\">\n{}</g>\n</svg>", layout.height + 16.0, legend.text);
     out
 }
 
@@ -53,7 +54,9 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
 fn description(picture: &Picture<'_>) -> String {
     let mut lines = Vec::new();
     for link in &picture.links {
-        let (Some(from), Some(to)) = (picture.cards.get(link.from), picture.cards.get(link.to)) else { continue };
+        let (Some(from), Some(to)) = (picture.cards.get(link.from), picture.cards.get(link.to)) else {
+            continue;
+        };
         lines.push(sentence(from, to, link));
     }
     lines.join("\n")
@@ -378,9 +381,17 @@ fn tooltip(node: &Node) -> String {
 /// A bead with a lock on the line, 15 pixels across.
 pub(super) fn lock(tls: Tls, x: f64, y: f64) -> String {
     let (class, glyph) = match tls {
-        Tls::Mutual => ("", "<path class=\"body\" d=\"M-3.4 -0.8h6.8v4.8h-6.8z\"/><path class=\"shackle\" d=\"M-2 -0.8v-1.4a2 2 0 0 1 4 0v1.4\"/>"),
-        Tls::Other => ("", "<path class=\"shackle\" d=\"M-3.2 -0.8h6.4v4.6h-6.4zM-2 -0.8v-1.4a2 2 0 0 1 4 0v1.4\"/>"),
-        Tls::Plaintext => (" plain", "<path class=\"shackle\" d=\"M-3.2 -0.8h6.4v4.6h-6.4zM-2 -0.8v-1.6a2 2 0 0 1 4 -0.6\"/>"),
+        Tls::Mutual => (
+            "",
+            "<path class=\"body\" d=\"M-3.4 -0.8h6.8v4.8h-6.8z\"/><path class=\"shackle\" d=\"M-2 -0.8v-1.4a2 2 0 0 1 4 0v1.4\"/>",
+        ),
+        Tls::Other => {
+            ("", "<path class=\"shackle\" d=\"M-3.2 -0.8h6.4v4.6h-6.4zM-2 -0.8v-1.4a2 2 0 0 1 4 0v1.4\"/>")
+        }
+        Tls::Plaintext => (
+            " plain",
+            "<path class=\"shackle\" d=\"M-3.2 -0.8h6.4v4.6h-6.4zM-2 -0.8v-1.6a2 2 0 0 1 4 -0.6\"/>",
+        ),
         Tls::Broken => (" broken", "<path class=\"shackle\" d=\"M-3 -3L3 3M3 -3L-3 3\"/>"),
     };
     format!(
