@@ -309,7 +309,8 @@ fn endpoint(
                 Some(mode) => format!("its sidecar is {}", mode.as_str()),
                 None => "it has no sidecar".to_owned(),
             };
-            let reason = format!("`{name}` is sent {} and {what}: the TLS handshake fails", describe(sent));
+            let reason =
+                format!("`{name}` is sent {} and {what}: the TLS handshake fails", describe_sent(sent));
             failed(Flag::Uf, reason, endpoint.cause.clone().or(place))
         }
         (None, Some(number)) if !may_listen(workload, &port.target_text()) => {
@@ -327,7 +328,8 @@ fn endpoint(
 }
 
 /// What a client sends, for people.
-pub(super) fn describe(sent: Sent) -> &'static str {
+#[must_use]
+pub fn describe_sent(sent: Sent) -> &'static str {
     match sent {
         Sent::Plaintext => "plaintext",
         Sent::Simple => "TLS without a client certificate",
