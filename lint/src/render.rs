@@ -4,6 +4,7 @@
 pub mod concise;
 pub mod github;
 pub mod json;
+pub mod route;
 
 use crate::files::Files;
 use crate::line_index::{ColumnUnit, LineIndex};

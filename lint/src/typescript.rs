@@ -18,6 +18,7 @@ impl Declarations {
         let mut all = Self::default();
         crate::render::json::declare(&mut all);
         crate::graph::declare(&mut all);
+        crate::render::route::declare(&mut all);
         all
     }
 

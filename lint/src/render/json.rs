@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::{Places, Position, Units};
-use crate::diagnostic::{Diagnostic, Fix};
+use crate::diagnostic::{Diagnostic, Fix, ResourceName};
 use crate::report::{Linted, Summary};
 use crate::rule::Rule;
 use crate::rules::{self, RULES};
@@ -81,6 +81,12 @@ pub struct JsonResource<'a> {
     pub namespace: Option<&'a str>,
     /// `metadata.name`.
     pub name: &'a str,
+}
+
+impl<'a> From<&'a ResourceName> for JsonResource<'a> {
+    fn from(resource: &'a ResourceName) -> Self {
+        Self { kind: &resource.kind, namespace: resource.namespace.as_deref(), name: &resource.name }
+    }
 }
 
 /// A second place that matters for a finding.
@@ -212,11 +218,7 @@ fn diagnostic<'a>(
         message: &diagnostic.message,
         help: diagnostic.help.as_deref(),
         file: linted.files.name(diagnostic.span.file),
-        resource: diagnostic.resource.as_ref().map(|resource| JsonResource {
-            kind: &resource.kind,
-            namespace: resource.namespace.as_deref(),
-            name: &resource.name,
-        }),
+        resource: diagnostic.resource.as_ref().map(JsonResource::from),
         upstream: rules::find(diagnostic.rule).map_or(&[], |rule| rule.upstream),
         fix: diagnostic.fix.as_ref().map(|value| fix(linted, places, value)),
     }

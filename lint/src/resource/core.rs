@@ -78,6 +78,8 @@ pub struct Container {
     pub ports: List<ContainerPort>,
     pub env: List<EnvVar>,
     pub env_from: List<EnvFrom>,
+    pub command: List<String>,
+    pub args: List<String>,
 }
 
 /// One environment variable: its text, or where the text is.
@@ -96,6 +98,7 @@ pub struct EnvSource {
     pub secret_key_ref: Opt<KeyRef>,
 }
 
+/// A ConfigMap's or Secret's name, and a key in it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct KeyRef {
