@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use coalmine::deployments::{Deployment, deployments};
+use coalmine::deployments::{CONFIG, Deployment, deployments};
+use coalmine::graph::{Graph, Id, Options};
+use coalmine::mesh::Mesh;
+use coalmine::mesh::config::MeshConfig;
+use coalmine::render::route::{self, JsonRoute};
 use coalmine::render::{Units, json};
+use coalmine::route::{Known, Request, Source, follow, trace};
 use coalmine::rule::did_you_mean;
 use coalmine::rules::{RULES, find};
-use coalmine::{Linted, Safety, Settings, fix};
+use coalmine::states::{State, states};
+use coalmine::{File, FileId, Files, Input, Linted, Safety, Settings, fix};
 use serde::{Deserialize, Serialize};
 
 /// What columns and offsets count in results and options.
@@ -53,6 +59,74 @@ pub struct FixOptions {
     /// What columns and offsets count; `"scalars"` when it is left out.
     #[cfg_attr(feature = "ts", ts(as = "Option<WireUnits>"))]
     pub units: WireUnits,
+}
+
+/// Which graph.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields = nullable))]
+pub struct GraphOptions {
+    /// A file of the deployment that is meant; the first deployment when it is left out.
+    pub file: Option<String>,
+    /// The step of the rollout after which to look; the last that leaves something when it is left out.
+    pub step: Option<String>,
+    /// Compare with the step before.
+    #[cfg_attr(feature = "ts", ts(as = "Option<bool>"))]
+    pub changes: bool,
+    /// The heading of a picture; the step's name when it is left out.
+    pub title: Option<String>,
+    /// Ids of nodes and edges to draw strongly, such as `taken` of a route.
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<String>>"))]
+    pub highlight: Vec<String>,
+    /// What columns and offsets count; `"scalars"` when it is left out.
+    #[cfg_attr(feature = "ts", ts(as = "Option<WireUnits>"))]
+    pub units: WireUnits,
+}
+
+/// A request to follow: as the options of `coalmine route`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields = nullable))]
+pub struct RouteQuestion {
+    /// A file of the deployment that is meant; the first deployment when it is left out.
+    pub file: Option<String>,
+    /// The step of the rollout after which to look; the last that leaves something when it is left out.
+    pub step: Option<String>,
+    /// Where it goes: `http://host[:port]/path`, `https://…`, `tcp://host:port` or `tls://host:port`.
+    #[cfg_attr(feature = "ts", ts(optional = false))]
+    pub to: String,
+    /// Who sends it: `gateway`, `gateway:ns/name` or `deployment/ns/name`; the only gateway that accepts it when it is
+    /// left out.
+    pub from: Option<String>,
+    /// `GET` when it is left out.
+    pub method: Option<String>,
+    /// Cookies, as the header has them.
+    pub cookie: Option<String>,
+    /// Further headers; `host` replaces the URL's.
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<(String, String)>>"))]
+    pub headers: Vec<(String, String)>,
+    /// The SPIFFE id of the client, for a filter in the mesh role.
+    pub principal: Option<String>,
+    /// Go on with the calls that the pods make which the request lands on.
+    #[cfg_attr(feature = "ts", ts(as = "Option<bool>"))]
+    pub follow: bool,
+    /// Signing keys of the filter by the name of their environment variable.
+    #[cfg_attr(feature = "ts", ts(as = "Option<BTreeMap<String, String>>"))]
+    pub keys: BTreeMap<String, String>,
+    /// What columns and offsets count; `"scalars"` when it is left out.
+    #[cfg_attr(feature = "ts", ts(as = "Option<WireUnits>"))]
+    pub units: WireUnits,
+}
+
+/// Where a request goes: what `coalmine route --format json` prints, and the way in the graph.
+#[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct Followed<'a> {
+    #[serde(flatten)]
+    #[cfg_attr(feature = "ts", ts(flatten))]
+    route: JsonRoute<'a>,
+    /// Ids of the nodes and edges of the graph that it takes.
+    taken: Vec<String>,
 }
 
 /// Which finding: a `Diagnostic` will do, its other fields are not looked at.
@@ -169,6 +243,137 @@ impl Texts {
         Ok(done(&json::output(&batch, options.units.into())))
     }
 
+    /// The steps of the rollout that the deployment of a file goes through; none without a rollout.
+    ///
+    /// # Errors
+    /// When a `coalmine.yaml` cannot be used.
+    pub fn steps(&self, file: Option<&str>) -> Result<Vec<String>, String> {
+        let Some(Deployment { files, settings }) = self.deployment(file)? else { return Ok(Vec::new()) };
+        let input = Input::read(&files, &settings);
+        let states = states(&files, &input.resources, &settings);
+        Ok(states.iter().filter_map(|state| state.step.map(str::to_owned)).collect())
+    }
+
+    /// The graph of a state and the files that its places are in, given to `done`.
+    ///
+    /// # Errors
+    /// When a `coalmine.yaml` cannot be used, or there is no such step.
+    pub fn graph<T>(
+        &self,
+        options: &GraphOptions,
+        done: impl FnOnce(&Graph, &Files, Option<&str>) -> T,
+    ) -> Result<T, String> {
+        self.state(options.file.as_deref(), options.step.as_deref(), |view| {
+            let mut graphs = Graph::of_states(view.meshes());
+            let before = view.chosen.checked_sub(1).filter(|_| options.changes);
+            let before = before.and_then(|before| graphs.get(before).cloned());
+            let now =
+                if view.chosen < graphs.len() { graphs.swap_remove(view.chosen) } else { Graph::default() };
+            let now = before.map_or_else(|| now.clone(), |before| now.compared_with(&before));
+            Ok(done(&now, view.files, view.step()))
+        })
+    }
+
+    /// A picture of a state: `svg`, `mermaid` or `dot`.
+    ///
+    /// # Errors
+    /// As [`Texts::graph`], and when the format is none of these.
+    pub fn draw(&self, format: &str, options: &GraphOptions) -> Result<String, String> {
+        let highlight: Vec<Id> = options.highlight.iter().cloned().map(Id).collect();
+        self.graph(options, |graph, _, step| {
+            let title = options.title.as_deref().or(step).unwrap_or_default();
+            let options = Options { title, highlight: &highlight };
+            match format {
+                "svg" => Ok(graph.to_svg(&options)),
+                "mermaid" => Ok(graph.to_mermaid()),
+                "dot" => Ok(graph.to_dot(&options)),
+                _ => Err(format!("`{format}` is no format of a picture; it is one of svg, mermaid, dot")),
+            }
+        })?
+    }
+
+    /// Follows a request and gives the answer to `done`. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// When a `coalmine.yaml` cannot be used, the request is none, or nothing in the state can send it.
+    pub fn route<T>(
+        &self,
+        question: &RouteQuestion,
+        now: u64,
+        done: impl FnOnce(&Followed<'_>) -> T,
+    ) -> Result<T, String> {
+        self.state(question.file.as_deref(), question.step.as_deref(), |view| {
+            let from =
+                question.from.as_deref().map(str::trim).filter(|from| !from.is_empty()).unwrap_or("gateway");
+            let source = Source::parse(from, view.settings.namespace_for(""))?;
+            let mut request =
+                Request::parse(question.to.trim(), source).map_err(|error| error.to_string())?;
+            if let Some(method) = &question.method {
+                request.method = method.to_ascii_uppercase();
+            }
+            for (name, value) in &question.headers {
+                match name.to_ascii_lowercase() {
+                    name if name == "cookie" => request.add_cookie(value),
+                    name => request.headers.push((name, value.clone())),
+                }
+            }
+            if let Some(cookie) = question.cookie.as_deref().filter(|cookie| !cookie.trim().is_empty()) {
+                request.add_cookie(cookie.trim());
+            }
+            request.principal.clone_from(&question.principal);
+            let mesh = view.mesh(view.chosen);
+            let env = question.keys.iter().map(|(name, key)| (name.clone(), key.clone().into_bytes()));
+            let known = Known { now, env: env.collect() };
+            let trace = trace(&mesh, &request, &known).map_err(|error| error.to_string())?;
+            let followed = question.follow.then(|| follow(&mesh, &trace, &known));
+            let mut taken = Vec::new();
+            crate::taken::by(&request.from, &trace, &mut taken);
+            crate::taken::onwards(followed.as_deref().unwrap_or_default(), &mut taken);
+            let step = view.step();
+            let route =
+                route::output(view.files, step, &request, &trace, followed.as_deref(), question.units.into());
+            Ok(done(&Followed { route, taken }))
+        })
+    }
+
+    /// The deployment of a file, else the first.
+    fn deployment(&self, file: Option<&str>) -> Result<Option<Deployment>, String> {
+        let mut all = self.deployments()?;
+        let file = file.map(clean).unwrap_or_default();
+        let folder = file.strip_suffix(CONFIG).map(|folder| folder.trim_end_matches('/'));
+        let own = all.iter().position(|deployment| {
+            let is_own =
+                |(id, other): (FileId, &File)| other.name() == file && !deployment.files.is_context(id);
+            folder == Some(&deployment.settings.base) || deployment.files.iter().any(is_own)
+        });
+        Ok(if all.is_empty() { None } else { Some(all.swap_remove(own.unwrap_or(0))) })
+    }
+
+    fn state<T>(
+        &self,
+        file: Option<&str>,
+        step: Option<&str>,
+        ask: impl FnOnce(&View<'_>) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let deployment = self.deployment(file)?;
+        let Deployment { files, settings } =
+            deployment.unwrap_or(Deployment { files: Files::new(), settings: Settings::default() });
+        let input = Input::read(&files, &settings);
+        let config = input.mesh_config(&settings);
+        let states = states(&files, &input.resources, &settings);
+        let chosen = match step {
+            Some(step) => states.iter().position(|state| state.step == Some(step)).ok_or_else(|| {
+                let known: Vec<&str> = states.iter().filter_map(|state| state.step).collect();
+                match known.is_empty() {
+                    true => format!("there is no step `{step}`: the deployment has no rollout"),
+                    false => format!("there is no step `{step}`; the steps are {}", known.join(", ")),
+                }
+            })?,
+            None => states.iter().rposition(|state| !state.resources.is_empty()).unwrap_or(0),
+        };
+        ask(&View { files: &files, settings: &settings, config: &config, states: &states, chosen })
+    }
+
     /// Fixes what can be fixed, or one finding.
     ///
     /// # Errors
@@ -209,6 +414,30 @@ impl Texts {
         };
         fix::fix_one(&linted.files, settings, &linted.report, finding).map(&mut add);
         Ok(done)
+    }
+}
+
+/// One deployment, read, and the state that is asked about.
+struct View<'v> {
+    files: &'v Files,
+    settings: &'v Settings,
+    config: &'v MeshConfig,
+    states: &'v [State<'v>],
+    chosen: usize,
+}
+
+impl<'v> View<'v> {
+    fn step(&self) -> Option<&'v str> {
+        self.states.get(self.chosen).and_then(|state| state.step)
+    }
+
+    fn mesh(&self, state: usize) -> Mesh<'v> {
+        let resources = self.states.get(state).map(|state| state.resources.clone()).unwrap_or_default();
+        Mesh::new(resources, self.config, self.settings.assume)
+    }
+
+    fn meshes(&self) -> impl Iterator<Item = Mesh<'v>> {
+        (0..self.states.len()).map(|state| self.mesh(state))
     }
 }
 
@@ -292,6 +521,69 @@ mod tests {
             assert_ne!(fixed.files[0].text, ROUTE);
             options.finding.as_mut().unwrap().range.start.offset += 1;
             assert!(texts.fix(&options).is_err());
+        }
+    }
+
+    fn voting() -> Texts {
+        let mut texts = Texts::default();
+        add_folder(std::path::Path::new("../manifests/voting"), "", &mut texts);
+        texts
+    }
+
+    fn add_folder(folder: &std::path::Path, prefix: &str, texts: &mut Texts) {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            match entry.file_type().unwrap().is_dir() {
+                true => add_folder(&entry.path(), &format!("{name}/"), texts),
+                false => texts.set(&name, std::fs::read_to_string(entry.path()).unwrap()),
+            }
+        }
+    }
+
+    #[test]
+    fn steps_are_those_of_the_deployment_of_a_file() {
+        let mut texts = voting();
+        let steps = ["1-deploy", "2-update", "3-canary", "4-finalize", "5-clean-up"];
+        assert_eq!(texts.steps(None).unwrap(), steps);
+        texts.set("other/coalmine.yaml", "namespace: other\n".into());
+        texts.set("other/a.yaml", ROUTE.into());
+        assert_eq!(texts.steps(Some("other/a.yaml")).unwrap(), [""; 0]);
+        assert_eq!(texts.steps(Some("other/coalmine.yaml")).unwrap(), [""; 0]);
+        assert_eq!(texts.steps(Some("coalmine.yaml")).unwrap(), steps);
+        let options = GraphOptions { step: Some("6".into()), ..GraphOptions::default() };
+        let error = texts.draw("svg", &options).unwrap_err();
+        assert!(error.starts_with("there is no step `6`; the steps are 1-deploy, 2-update"), "{error}");
+    }
+
+    #[test]
+    fn a_request_takes_nodes_and_edges_that_are_in_the_graph() {
+        let texts = voting();
+        let step = Some("3-canary".to_owned());
+        let taken = |cookie: &str| {
+            let question = RouteQuestion {
+                step: step.clone(),
+                to: "http://voting.example/".into(),
+                cookie: Some(cookie.into()),
+                follow: true,
+                ..RouteQuestion::default()
+            };
+            texts.route(&question, 0, |followed| followed.taken.clone()).unwrap()
+        };
+        let canary = taken("featureflag=on");
+        let workload = |name: &str| format!("workload/Deployment/voting/{name}");
+        for name in ["voting-app-2-0", "voting-analytics-2-0", "voting-storage-2-0"] {
+            assert!(canary.contains(&workload(name)), "{name}: {canary:#?}");
+        }
+        assert!(taken("").contains(&workload("voting-app-1-0")));
+        let options = GraphOptions { step, ..GraphOptions::default() };
+        let known: Vec<String> = texts
+            .graph(&options, |graph, _, _| {
+                let nodes = graph.nodes.iter().map(|node| node.id.0.clone());
+                nodes.chain(graph.edges.iter().map(|edge| edge.id.0.clone())).collect()
+            })
+            .unwrap();
+        for id in canary {
+            assert!(known.contains(&id), "{id} is not in the graph: {known:#?}");
         }
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 
-use crate::api::{self, Texts};
+use crate::api::{self, GraphOptions, Texts};
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("../types.d.ts");
@@ -28,8 +28,11 @@ fn start() {
 }
 
 fn to_js(value: &impl Serialize) -> Result<JsValue, JsError> {
-    let text = serde_json::to_string(value)?;
-    js_sys::JSON::parse(&text).map_err(|_| JsError::new("the result is no JSON; this is a bug of coalmine"))
+    parse(&serde_json::to_string(value)?)
+}
+
+fn parse(text: &str) -> Result<JsValue, JsError> {
+    js_sys::JSON::parse(text).map_err(|_| JsError::new("the result is no JSON; this is a bug of coalmine"))
 }
 
 /// Reads options; `undefined` and `null` are the defaults.
@@ -98,6 +101,56 @@ impl Linter {
     ) -> Result<JsValue, JsError> {
         let options = from_js("lint options", options)?;
         self.texts().lint(&options, |report| to_js(report)).map_err(error)?
+    }
+
+    /// The steps of the rollout that the deployment of a file goes through; none without a rollout.
+    ///
+    /// @throws when a `coalmine.yaml` that governs a file cannot be used.
+    pub fn steps(&self, file: Option<String>) -> Result<Vec<String>, JsError> {
+        self.texts().steps(file.as_deref()).map_err(error)
+    }
+
+    /// The routing graph of a state: the same as `coalmine graph --format json`.
+    ///
+    /// @throws when a `coalmine.yaml` cannot be used, or there is no such step.
+    #[wasm_bindgen(unchecked_return_type = "Graph")]
+    pub fn graph(
+        &self,
+        #[wasm_bindgen(unchecked_optional_param_type = "GraphOptions")] options: &JsValue,
+    ) -> Result<JsValue, JsError> {
+        let options: GraphOptions = from_js("graph options", options)?;
+        let units = options.units.into();
+        let json =
+            self.texts().graph(&options, |graph, files, _| graph.to_json(files, units)).map_err(error)?;
+        parse(&json)
+    }
+
+    /// The routing graph of a state as a picture: the same as `coalmine graph`.
+    ///
+    /// @param format `svg` for a page, `mermaid` and `dot` for those tools.
+    /// @throws when a `coalmine.yaml` cannot be used, or there is no such step.
+    pub fn draw(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "\"svg\" | \"mermaid\" | \"dot\"")] format: &str,
+        #[wasm_bindgen(unchecked_optional_param_type = "GraphOptions")] options: &JsValue,
+    ) -> Result<String, JsError> {
+        let options = from_js("graph options", options)?;
+        self.texts().draw(format, &options).map_err(error)
+    }
+
+    /// Follows a request hop by hop: the same as `coalmine route --format json`, and the way in the graph.
+    ///
+    /// @throws when a `coalmine.yaml` cannot be used, the request is none, or nothing in the state can send it.
+    #[wasm_bindgen(unchecked_return_type = "Followed")]
+    pub fn route(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "RouteQuestion")] request: &JsValue,
+    ) -> Result<JsValue, JsError> {
+        let question = from_js("request", request)?;
+        // Seconds fit exactly into a double for longer than there will be proxies.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let now = (js_sys::Date::now() / 1000.0) as u64;
+        self.texts().route(&question, now, |route| to_js(route)).map_err(error)?
     }
 
     /// Fixes what can be fixed, or one finding, and answers with the files that change. A fix is only applied when it

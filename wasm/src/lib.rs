@@ -4,5 +4,6 @@
 
 pub mod api;
 mod bindings;
+mod taken;
 #[cfg(feature = "ts")]
 pub mod types;

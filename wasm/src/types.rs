@@ -10,6 +10,9 @@ pub fn declarations() -> String {
     let mut all = Declarations::of_library();
     all.add::<api::WireUnits>();
     all.add::<api::LintOptions>();
+    all.add::<api::GraphOptions>();
+    all.add::<api::RouteQuestion>();
+    all.add::<api::Followed<'static>>();
     all.add::<api::FindingOffset>();
     all.add::<api::FindingRange>();
     all.add::<api::Finding>();

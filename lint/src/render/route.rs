@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use super::{Places, Units};
 use super::json::{JsonRange, JsonResource, pretty, range};
+use super::{Places, Units};
 use crate::files::Files;
 use crate::mesh::mtls::Sent;
 use crate::route::{
