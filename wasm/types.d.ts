@@ -241,6 +241,235 @@ export type Graph = {
   islands: Array<GraphIsland>,
 };
 
+/** Where a request goes, in one state. */
+export type Route = {
+  /** 1. */
+  version: number,
+  /** The step of the rollout whose state was asked. */
+  step: string | null,
+  /** Present when the calls of the pods were followed. */
+  follow?: Array<RouteFollowed>,
+  /** As it was asked. */
+  request: RouteRequest,
+  /** Every share of it gets an answer. */
+  answered: boolean,
+  /** The ways it can take; several where a filter deals visitors to versions. */
+  paths: Array<RoutePath>,
+  /** What was assumed because the input cannot tell. */
+  notes: Array<string>,
+};
+
+/** Where one request goes. */
+export type RouteTrace = {
+  /** As it was asked. */
+  request: RouteRequest,
+  /** Every share of it gets an answer. */
+  answered: boolean,
+  /** The ways it can take; several where a filter deals visitors to versions. */
+  paths: Array<RoutePath>,
+  /** What was assumed because the input cannot tell. */
+  notes: Array<string>,
+};
+
+/** A call that pods make on behalf of a request. */
+export type RouteCall = {
+  /** The workload that calls. */
+  from: Cause,
+  /** How the input says so. */
+  why: string,
+  /** Where it says so. */
+  place: Cause,
+  /** Why it could not be followed. */
+  error?: string,
+  /** The calls that follow from it. */
+  follow: Array<RouteFollowed>,
+};
+
+/** A call that was followed: with `error` where it could not be. */
+export type RouteFollowed = RouteCall & Partial<RouteTrace>;
+
+/** A request. */
+export type RouteRequest = {
+  /** Who sends it, as `--from` takes it. */
+  from: string,
+  /** Where it goes. */
+  url: string,
+  /** Null for bytes. */
+  method: string | null,
+  /** In order. */
+  headers: Array<Header>,
+};
+
+/** A header. */
+export type Header = {
+  /** In lower case. */
+  name: string,
+  /** As sent. */
+  value: string,
+};
+
+/** A share of requests, exactly. */
+export type Share = {
+  /** Decimal numbers as text: they can be larger than a double holds. */
+  parts: string,
+  /** The whole, as text. */
+  total: string,
+  /** Rounded. */
+  percent: number,
+};
+
+/** One way to a route. */
+export type RoutePath = {
+  /** How many of such requests take it. */
+  share: Share,
+  /** What decided, in order. */
+  hops: Array<RouteHop>,
+  /** Where it ends. */
+  outcomes: Array<RouteOutcome>,
+  /** Copies. */
+  mirrors: Array<RouteOutcome>,
+};
+
+/** One decision on the way. */
+export type RouteHop = {
+  /** `listener`, `filter`, `virtualService`, `delegate`, `service` or `unmatched`. */
+  kind: string,
+  /** What was decided, in a few words. */
+  summary: string,
+  /** Why, and what changes. */
+  details: Array<RouteDetail>,
+  /** What a filter decided. */
+  flags?: Array<FlagDecision>,
+  /** The name of the file. */
+  file: string | null,
+  /** Where. */
+  range: Range | null,
+  /** The object. */
+  resource: Resource | null,
+};
+
+/** A place as findings have it: `file`, `range`, `resource`; all null when nothing in the text decides. */
+export type Place = {
+  /** The name of the file. */
+  file: string | null,
+  /** Where. */
+  range: Range | null,
+  /** The object. */
+  resource: Resource | null,
+};
+
+/** One reason or change of a hop. */
+export type RouteDetail = {
+  /** `match`, `rewrite`, `set` … */
+  label: string,
+  /** In words. */
+  text: string,
+  /** The name of the file. */
+  file: string | null,
+  /** Where it is written. */
+  range: Range | null,
+};
+
+/** What the filter decided about a flag. */
+export type FlagDecision = {
+  /** The flag. */
+  flag: string,
+  /** `stable` for none. */
+  variant: string,
+  /** As the filter's metrics have it. */
+  reason: string,
+};
+
+/** A place in an object. */
+export type Cause = {
+  /** The name of the file. */
+  file: string,
+  /** Where. */
+  range: Range,
+  /** The object. */
+  resource: Resource,
+};
+
+/** One place where a request can end. */
+export type RouteOutcome = {
+  /** How many end here. */
+  share: Share,
+  /** Envoy's name. */
+  cluster: string | null,
+  /** The fully qualified host. */
+  host: string | null,
+  /** As clients call it. */
+  port: number | null,
+  /** The subset. */
+  subset: RouteSubset | null,
+  /** Where the destination is written. */
+  destination: Cause | null,
+  /** What defines the host. */
+  service: Cause | null,
+  /** The one that wins for this client. */
+  destinationRule: Cause | null,
+  /** What the client sends. */
+  tls: RouteTls | null,
+  /** The request as it is sent. */
+  forwarded: Forwarded,
+  /** The pods behind it. */
+  endpoints: Array<RouteEndpoint>,
+  /** What comes of it. */
+  end: RouteEnd,
+};
+
+/** A subset. */
+export type RouteSubset = {
+  /** Its name. */
+  name: string,
+  /** Where it is defined. */
+  place: Cause | null,
+};
+
+/** What a client sends and why. */
+export type RouteTls = {
+  /** Null when it differs by pod or is not known. */
+  sent: string | null,
+  /** In words. */
+  why: string,
+  /** What decides. */
+  place: Cause | null,
+};
+
+/** The request as the destination gets it. */
+export type Forwarded = {
+  /** Empty when it is not HTTP. */
+  method: string,
+  /** The host. */
+  authority: string,
+  /** With the query. */
+  path: string,
+  /** All others. */
+  headers: Array<Header>,
+};
+
+/** The pods of one workload behind a destination. */
+export type RouteEndpoint = {
+  /** What makes the pods. */
+  workload: Cause,
+  /** Their `version` label. */
+  version: string | null,
+  /** The port they are called on. */
+  port: number | null,
+  /** What the client sends to them. */
+  sent: string | null,
+  /** A PeerAuthentication's mode, `application` or `unknown`. */
+  accepts: string,
+  /** What decides that. */
+  policy: Cause | null,
+  /** What comes of it. */
+  end: RouteEnd,
+};
+
+/** What comes of a request. */
+export type RouteEnd = { "kind": "answered" } | { "kind": "leaves", reason: string, } | { "kind": "redirect", status: number, location: string, } | { "kind": "direct", status: number, body: string | null, } | { "kind": "failed", flag: string, flagMeans: string, status: number | null, reason: string, place: Cause | null,
+};
+
 /** What columns and offsets count in results and options. */
 export type Units = "scalars" | "utf16";
 
@@ -248,6 +477,71 @@ export type Units = "scalars" | "utf16";
 export type LintOptions = {
   /** What columns and offsets count; `"scalars"` when it is left out. */
   units?: Units | null,
+};
+
+/** Which graph. */
+export type GraphOptions = {
+  /** A file of the deployment that is meant; the first deployment when it is left out. */
+  file?: string | null,
+  /** The step of the rollout after which to look; the last that leaves something when it is left out. */
+  step?: string | null,
+  /** Compare with the step before. */
+  changes?: boolean | null,
+  /** The heading of a picture; the step's name when it is left out. */
+  title?: string | null,
+  /** Ids of nodes and edges to draw strongly, such as `taken` of a route. */
+  highlight?: Array<string> | null,
+  /** What columns and offsets count; `"scalars"` when it is left out. */
+  units?: Units | null,
+};
+
+/** A request to follow: as the options of `coalmine route`. */
+export type RouteQuestion = {
+  /** A file of the deployment that is meant; the first deployment when it is left out. */
+  file?: string | null,
+  /** The step of the rollout after which to look; the last that leaves something when it is left out. */
+  step?: string | null,
+  /** Where it goes: `http://host[:port]/path`, `https://…`, `tcp://host:port` or `tls://host:port`. */
+  to: string,
+  /**
+   * Who sends it: `gateway`, `gateway:ns/name` or `deployment/ns/name`; the only gateway that accepts it when it is
+   * left out.
+   */
+  from?: string | null,
+  /** `GET` when it is left out. */
+  method?: string | null,
+  /** Cookies, as the header has them. */
+  cookie?: string | null,
+  /** Further headers; `host` replaces the URL's. */
+  headers?: Array<[string, string]> | null,
+  /** The SPIFFE id of the client, for a filter in the mesh role. */
+  principal?: string | null,
+  /** Go on with the calls that the pods make which the request lands on. */
+  follow?: boolean | null,
+  /** Signing keys of the filter by the name of their environment variable. */
+  keys?: { [key in string]: string } | null,
+  /** What columns and offsets count; `"scalars"` when it is left out. */
+  units?: Units | null,
+};
+
+/** Where a request goes: what `coalmine route --format json` prints, and the way in the graph. */
+export type Followed = {
+  /** Ids of the nodes and edges of the graph that it takes. */
+  taken: Array<string>,
+  /** 1. */
+  version: number,
+  /** The step of the rollout whose state was asked. */
+  step: string | null,
+  /** Present when the calls of the pods were followed. */
+  follow?: Array<RouteFollowed>,
+  /** As it was asked. */
+  request: RouteRequest,
+  /** Every share of it gets an answer. */
+  answered: boolean,
+  /** The ways it can take; several where a filter deals visitors to versions. */
+  paths: Array<RoutePath>,
+  /** What was assumed because the input cannot tell. */
+  notes: Array<string>,
 };
 
 /** One end of a [`FindingRange`]. */
