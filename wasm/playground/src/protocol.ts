@@ -1,5 +1,5 @@
 // What the page and the linter's thread say to each other.
-import type { Fixed, GraphView, Report, RouteView, RulePage, TextFile } from "coalmine";
+import type { Fixed, Followed, Graph, Report, RulePage, TextFile } from "coalmine";
 
 /** A request to follow, as the request bar has it. */
 export interface Asked {
@@ -33,9 +33,9 @@ export interface Answer {
   crash?: string;
   report?: Result<Report>;
   steps?: string[];
-  graph?: Result<GraphView>;
+  graph?: Result<Graph>;
   picture?: Result<string>;
-  route?: Result<RouteView>;
+  route?: Result<Followed>;
   fixed?: Result<Fixed>;
   rule?: Result<RulePage>;
 }

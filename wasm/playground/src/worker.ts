@@ -24,15 +24,15 @@ function answer(linter: Linter, question: Question): Answer {
   const report = attempt(() => linter.lint({ units: "utf16" }));
   const steps = attempt(() => linter.steps(file)).value ?? [];
   const at = { file, step: step !== undefined && steps.includes(step) ? step : undefined };
-  const route = request && attempt(() => linter.route({ ...request, ...at, units: "utf16" }));
-  const highlight = route?.value?.highlight;
+  const route = request && attempt(() => linter.route({ ...request, ...at, follow: true, units: "utf16" }));
+  const highlight = route?.value?.taken;
   return {
     id: question.id,
     report,
     steps,
     route,
     graph: attempt(() => linter.graph({ ...at, units: "utf16" })),
-    picture: attempt(() => linter.draw("svg", { ...at, highlight })),
+    picture: attempt(() => linter.draw("svg", { ...at, title: at.step ?? "Routing", highlight })),
     fixed: question.fix ? attempt(() => linter.fix()) : undefined,
     rule: question.rule ? attempt(() => explain(question.rule!)) : undefined,
   };
