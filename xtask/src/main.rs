@@ -45,7 +45,7 @@ enum Task {
     Setup,
     /// Set up what the tests need and run them all.
     Test,
-    /// Build the linter for JavaScript: the npm package below target/dist/npm.
+    /// Build the linter for JavaScript below target/dist: the npm package and the playground.
     Wasm,
 }
 

@@ -144,24 +144,81 @@ pub(crate) fn registry() -> Result<bool> {
     if on_path("docker-registry") {
         return Ok(true);
     }
-    let root_user =
-        Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
-    if root_user && on_path("apt-get") {
-        // A machine that was never updated knows no packages; one whose lists are fresh needs no update.
-        let install = ["install", "--yes", "--no-install-recommends", "docker-registry"];
-        if run("apt-get", &install).is_err() {
-            run("apt-get", &["update"])?;
-            run("apt-get", &install)?;
-        }
+    if is_root() && on_path("apt-get") {
+        install("docker-registry")?;
         return Ok(true);
     }
-    if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
+    if in_ci() {
         bail!("docker-registry is missing: install Debian's package of that name on the CI machine");
     }
     eprintln!(
         "note: docker-registry is not installed, so the test that pushes the image to a registry is left out"
     );
     Ok(false)
+}
+
+/// Node's packages for the playground and its tests, below `target/tools/playground`: exactly those of its lock file.
+/// Without Node the playground is left out, with a notice; never in CI.
+pub(crate) fn node_packages() -> Result<Option<PathBuf>> {
+    if !(on_path("node") && on_path("npm")) {
+        if in_ci() {
+            bail!("node and npm are missing: install Node 20 or later on the CI machine");
+        }
+        eprintln!("note: Node is not installed, so the playground and its tests are left out");
+        return Ok(None);
+    }
+    let (source, folder) = (root().join("wasm/playground"), root().join("target/tools/playground"));
+    let lock = fs::read(source.join("package-lock.json"))?;
+    // npm writes this last, so that an interrupted run is repeated.
+    let done = folder.join("node_modules/.coalmine-lock");
+    fs::create_dir_all(&folder)?;
+    for name in ["package.json", "package-lock.json", ".npmrc"] {
+        fs::copy(source.join(name), folder.join(name))?;
+    }
+    if fs::read(&done).ok().as_ref() != Some(&lock) {
+        let folder = folder.to_string_lossy().into_owned();
+        let fetch = ["--prefix", &folder, "--ignore-scripts", "--fetch-retries=2", "--fetch-timeout=60000"];
+        run("npm", &[&["ci"], &fetch[..]].concat())
+            .context("the playground's packages come from the npm registry; check the network and npm's settings")?;
+        fs::write(&done, &lock)?;
+    }
+    Ok(Some(folder))
+}
+
+/// Installs Debian's Chromium where that is possible; any other is named by `COALMINE_CHROMIUM`. Without one the
+/// playground's test is left out, with a notice; never in CI.
+pub(crate) fn chromium() -> Result<bool> {
+    if env::var_os("COALMINE_CHROMIUM").is_some() || on_path("chromium") || on_path("google-chrome") {
+        return Ok(true);
+    }
+    if is_root() && on_path("apt-get") {
+        install("chromium")?;
+        return Ok(true);
+    }
+    if in_ci() {
+        bail!("chromium is missing: install it on the CI machine, or name a browser with COALMINE_CHROMIUM");
+    }
+    eprintln!("note: chromium is not installed, so the playground's test is left out");
+    Ok(false)
+}
+
+fn in_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| !value.is_empty())
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// Installs one package of Debian's.
+fn install(package: &str) -> Result<()> {
+    // A machine that was never updated knows no packages; one whose lists are fresh needs no update.
+    let install = ["install", "--yes", "--no-install-recommends", package];
+    if run("apt-get", &install).is_err() {
+        run("apt-get", &["update"])?;
+        run("apt-get", &install)?;
+    }
+    Ok(())
 }
 
 fn on_path(program: &str) -> bool {

@@ -1,4 +1,5 @@
-//! `cargo xtask wasm`: the linter for JavaScript, as the npm package below `target/dist/npm`.
+//! `cargo xtask wasm`: the linter for JavaScript, as the npm package below `target/dist/npm`, and the playground, as
+//! static files below `target/dist/playground`.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,8 +12,11 @@ use serde_json::{Value, json};
 
 use crate::{root, run, tools};
 
+mod examples;
+mod playground;
+
 /// The module may not grow past this, compressed as servers send it: people wait for it.
-const SIZE_LIMIT: usize = 900_000;
+const SIZE_LIMIT: usize = 950_000;
 
 /// What was written.
 pub(crate) struct Package {
@@ -29,6 +33,10 @@ pub(crate) fn run_task() -> Result<()> {
     let package = package()?;
     println!("npm       {}", package.folder.display());
     println!("          {} bytes of WebAssembly, {} with gzip", package.raw, package.gzip);
+    if let Some(page) = playground::build(&package)? {
+        println!("page      {}", page.folder.display());
+        println!("          {} bytes without the module, {} with gzip", page.raw, page.gzip);
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 // Small helpers to make elements. Text is always set as text, never as HTML.
 
-type Child = Node | string | undefined | false;
+type Child = Node | string | undefined | null | false;
 
 export function element<K extends keyof HTMLElementTagNameMap>(
   name: K,

@@ -5,6 +5,7 @@ import { button, byId, code, element } from "./dom";
 
 export type Jump = (file: string, range: Range) => void;
 
+const TLS = { mtls: "mTLS", tls: "TLS, not the mesh's", plaintext: "plaintext", broken: "TLS conflict: no call succeeds" };
 const STEPS = [0.25, 0.33, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3];
 
 export class GraphPane {
@@ -152,7 +153,7 @@ export class GraphPane {
     const item = (edge: GraphEdge) => {
       const from = names.get(edge.from);
       const to = names.get(edge.to);
-      const tls = { mtls: "mTLS", tls: "TLS, not the mesh's", plaintext: "plaintext", broken: "TLS conflict: no call succeeds" }[edge.tls ?? ""];
+      const tls = edge.tls === null ? undefined : TLS[edge.tls];
       const facts = [edge.label, edge.kind === "mirror" && "copies", tls, edge.crosses && "crosses versions"].filter(Boolean).join(", ");
       return element(
         "li",
