@@ -2,7 +2,7 @@
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { yaml } from "@codemirror/lang-yaml";
 import { bracketMatching, codeFolding, foldGutter, foldKeymap, indentOnInput, indentUnit, syntaxHighlighting } from "@codemirror/language";
-import { type Diagnostic as Mark, forEachDiagnostic, lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
+import { type Diagnostic as Mark, lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { EditorState, StateEffect, StateField, type TransactionSpec } from "@codemirror/state";
 import { Decoration, type DecorationSet, EditorView, drawSelection, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers } from "@codemirror/view";
@@ -205,10 +205,10 @@ export class Editor {
     }, 1600);
   }
 
-  /** How many marks the shown file has; for tests and the status line. */
-  get marks() {
-    let count = 0;
-    forEachDiagnostic(this.#view.state, () => count++);
-    return count;
+  /** Scrolls a line into view, and leaves the focus where it is. */
+  reveal(line: number) {
+    const { doc } = this.#view.state;
+    if (line > doc.lines) return;
+    this.#view.dispatch({ effects: EditorView.scrollIntoView(doc.line(line).from, { y: "center" }) });
   }
 }

@@ -101,7 +101,7 @@ export class GraphPane {
   #scale() {
     if (this.#zoom !== undefined) return this.#zoom;
     // Not below what can be read: rather scroll.
-    return Math.min(1.1, Math.max(0.6, (this.#pane.clientWidth - 16) / this.#natural().width));
+    return Math.min(1.1, Math.max(0.45, (this.#pane.clientWidth - 16) / this.#natural().width));
   }
 
   #resize() {

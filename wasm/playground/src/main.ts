@@ -7,7 +7,7 @@ import { type Example, examples, menu } from "./examples";
 import { GraphPane } from "./graph";
 import { count, counted, list, marks, page, summary } from "./problems";
 import type { Answer, Asked } from "./protocol";
-import { RequestBar, describe, places, verdict } from "./request";
+import { RequestBar, describe, isAnswered, places, verdict } from "./request";
 import { type Shared, pack, unpack } from "./share";
 import { Tabs } from "./tabs";
 import { theme } from "./theme";
@@ -25,6 +25,8 @@ let asked: Asked | undefined;
 /** The example that is shown unchanged: its address is its name. */
 let example: string | undefined;
 let announced = "";
+/** Other files have been loaded, and nothing of them is shown yet. */
+let isFresh = false;
 let pending: number | undefined;
 let settling: number | undefined;
 
@@ -128,7 +130,12 @@ function show(answer: Answer) {
   if (route?.value) result.replaceChildren(describe(route.value, jump));
   else if (route?.error !== undefined) result.replaceChildren(element("p", { class: "empty failed" }, route.error));
   else result.replaceChildren(element("p", { class: "empty" }, "Say where a request goes and follow it: hop by hop here, as a path in the picture, and marked in the text."));
-  byId("tab-route").classList.toggle("failed", route !== undefined && route.value?.answered !== true);
+  byId("tab-route").classList.toggle("failed", route !== undefined && !(route.value && isAnswered(route.value)));
+  if (isFresh) {
+    isFresh = false;
+    const first = findings.find(({ file }) => file === editor.active)?.range.start.line ?? lines.get(editor.active)?.[0];
+    if (first !== undefined) editor.reveal(first);
+  }
   document.documentElement.dataset.ready = String(known);
 }
 
@@ -244,6 +251,7 @@ function load(shared: Shared, name: string | undefined) {
   select("tab-problems");
   const files = shared.files.length > 0 ? shared.files : [{ name: "manifests.yaml", text: "" }];
   findings = [];
+  isFresh = true;
   editor.load(files, shared.active);
   touch(0);
   example = name;

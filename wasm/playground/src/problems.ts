@@ -70,7 +70,7 @@ export function marks(findings: Diagnostic[], file: string, actions: Actions): M
 function fixLabel({ fix }: Diagnostic): string {
   if (!fix) return "";
   const title = fix.title.charAt(0).toUpperCase() + fix.title.slice(1);
-  return fix.safety === "safe" ? title : `${title} (look twice)`;
+  return fix.safety === "safe" ? title : `${title} (unsafe)`;
 }
 
 export function list(findings: Diagnostic[], actions: Actions): HTMLElement {

@@ -108,7 +108,13 @@ function went(end: RouteEnd, outcome: RouteOutcome): string {
 
 /** One sentence for those who only hear it. */
 export function verdict(route: Followed): string {
-  return route.answered ? "The request is answered" : "Some of these requests get no answer";
+  if (!route.answered) return "Some of these requests get no answer";
+  return isAnswered(route) ? "The request is answered" : "The request is answered, but a call that it leads to is not";
+}
+
+/** Whether it and all calls that it leads to get an answer. */
+export function isAnswered({ answered, follow }: { answered?: boolean; follow?: RouteFollowed[] }): boolean {
+  return answered !== false && (follow ?? []).every(isAnswered);
 }
 
 export function describe(route: Followed, jump: Jump): HTMLElement {

@@ -17,8 +17,8 @@ export function theme() {
   const root = document.documentElement;
   const apply = (name: string) => {
     root.dataset.theme = name;
-    toggle.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[name] ?? name;
-    toggle.setAttribute("aria-label", `Theme: ${toggle.textContent}`);
+    toggle.textContent = `Theme: ${name}`;
+    toggle.title = "Light, dark, or as your system has it";
   };
   apply(THEMES.find((name) => name === stored()) ?? "auto");
   toggle.addEventListener("click", () => {

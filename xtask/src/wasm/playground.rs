@@ -23,13 +23,11 @@ pub(super) struct Page {
 pub(super) fn build(package: &Package) -> Result<Option<Page>> {
     let Some(folder) = tools::node_packages()? else { return Ok(None) };
     let source = root().join("wasm/playground");
-    for name in ["src", "test"] {
-        let copy = folder.join(name);
-        if copy.exists() {
-            fs::remove_dir_all(&copy)?;
-        }
-        copy_folder(&source.join(name), &copy)?;
+    let sources = folder.join("src");
+    if sources.exists() {
+        fs::remove_dir_all(&sources)?;
     }
+    copy_folder(&source.join("src"), &sources)?;
     for name in ["build.mjs", "index.html", "icon.svg", "manifest.webmanifest", "tsconfig.json"] {
         fs::copy(source.join(name), folder.join(name)).with_context(|| name.to_owned())?;
     }
