@@ -74,7 +74,7 @@ export class Editor {
       flash,
       // Tab moves on to the next control, as everywhere on the page; Mod-] indents.
       keymap.of([...lintKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap]),
-      EditorView.contentAttributes.of({ "aria-label": `Text of ${name}`, spellcheck: "false" }),
+      EditorView.contentAttributes.of({ "aria-label": `Text of ${name}`, spellcheck: "false", tabindex: "0" }),
       EditorView.updateListener.of((update) => {
         if (update.docChanged) this.changed();
       }),

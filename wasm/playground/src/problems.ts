@@ -98,7 +98,7 @@ export function list(findings: Diagnostic[], actions: Actions): HTMLElement {
           "p",
           { class: "actions" },
           finding.fix !== null && button(fixLabel(finding), () => actions.fix(finding), { class: "fix" }),
-          button(`${file}:${range.start.line}:${range.start.column}`, () => actions.jump(file, range), { class: "link", "aria-label": `Go to ${file}, line ${range.start.line}` }),
+          button(`${file}:${range.start.line}:${range.start.column}`, () => actions.jump(file, range), { class: "link" }),
           button(rule, () => actions.explain(rule), { class: "link", "aria-label": `Explain ${rule}` }),
         ),
       ),

@@ -50,7 +50,6 @@ export class Tabs {
         role: "tab",
         "aria-selected": String(isActive),
         "aria-controls": "editor",
-        "aria-label": found ? `${name}, ${plural(found.count, "problem")}` : name,
         tabindex: isActive ? "0" : "-1",
         title: name,
         "data-name": name,
@@ -58,6 +57,7 @@ export class Tabs {
       folder !== "" && element("span", { class: "folder" }, folder),
       name.slice(folder.length),
       found && element("span", { class: `badge ${found.worst}`, "aria-hidden": "true" }, String(found.count)),
+      found && element("span", { class: "visually-hidden" }, `, ${plural(found.count, "problem")}`),
     );
     tab.addEventListener("click", () => this.actions.show(name));
     tab.addEventListener("auxclick", (event) => event.button === 1 && this.#close(name, false));
