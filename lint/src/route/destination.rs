@@ -18,6 +18,8 @@ pub(super) enum Role {
     Gateway,
     /// A workload's sidecar.
     Sidecar,
+    /// A workload's sidecar that lets something through that it has no route for.
+    Passthrough,
     /// A workload without a proxy.
     Bare,
 }
@@ -167,7 +169,7 @@ pub(super) fn outcome(
         labels.map_or_else(|| host.workloads.clone(), |labels| mesh.subset_workloads(host, labels));
     for id in selected {
         let Some(workload) = mesh.workloads.get(id) else { continue };
-        let auto = setting.is_none() && caller.role != Role::Bare;
+        let auto = setting.is_none() && matches!(caller.role, Role::Gateway | Role::Sidecar);
         let sent = outcome.tls.as_ref().and_then(|tls| tls.sent);
         outcome.endpoints.push(endpoint(mesh, id, workload, port, sent, auto, to.http));
     }
@@ -348,8 +350,13 @@ fn client_tls<'a>(
     subset: Option<&Spanned<String>>,
 ) -> (ClientTls, Option<ClientTlsSetting<'a>>) {
     let of = |sent, why: &str, cause| ClientTls { sent, why: why.to_owned(), cause };
-    if caller.role == Role::Bare {
-        return (of(Some(Sent::Plaintext), "the client has no sidecar", None), None);
+    let unrouted = match caller.role {
+        Role::Bare => Some("the client has no sidecar"),
+        Role::Passthrough => Some("the client's sidecar passes it through as it is"),
+        Role::Gateway | Role::Sidecar => None,
+    };
+    if let Some(why) = unrouted {
+        return (of(Some(Sent::Plaintext), why, None), None);
     }
     let setting = effective.and_then(|rules| rules.client_tls(port.number, subset.map(|name| name.as_str())));
     if let Some(setting) = setting {

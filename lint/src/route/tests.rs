@@ -1,6 +1,8 @@
 //! Routing: one test for each behaviour, on the smallest mesh that shows it. Longer than most files, because the
 //! behaviours share their meshes.
 
+mod properties;
+
 use super::{End, Flag, Known, Outcome, Request, Share, Source, Trace, calls, trace};
 use crate::Files;
 use crate::mesh::config::MeshConfig;
@@ -670,6 +672,21 @@ fn hosts_outside_the_registry_pass_or_end_in_the_black_hole() {
         assert_eq!(words(mesh, &request), "- UH");
         assert_eq!(words(mesh, &from_workload("cat-v1", "http://www.example.com/")), "502 -");
         assert_eq!(ask(mesh, &request).outcomes().next().unwrap().cluster, "BlackHoleCluster");
+    });
+}
+
+/// The authority decides, not the address: what no virtual host has passes through to the pods in plaintext.
+#[test]
+fn an_authority_that_nobody_has_passes_through_without_mtls() {
+    let mut request = from_workload("cat-v1", "http://web/");
+    request.headers = vec![("host".to_owned(), "other.example".to_owned())];
+    with(&island(CLIENTS), |mesh| assert_eq!(words(mesh, &request), "web-v1+web-v2"));
+    let strict = object("PeerAuthentication", "all", "mtls: {mode: STRICT}");
+    with(&(island(CLIENTS) + &strict), |mesh| {
+        assert_eq!(words(mesh, &request), "503 UC");
+        assert_eq!(words(mesh, &from_workload("cat-v1", "http://web/")), "web-v1");
+        assert_eq!(ask(mesh, &request).outcomes().next().unwrap().cluster, "PassthroughCluster");
+        assert_eq!(words(mesh, &from_workload("cat-v1", "tcp://web:81")), "- UF");
     });
 }
 

@@ -147,7 +147,9 @@ impl<'m, 'a> Visit<'m, 'a> {
                 self.request.port,
                 host.describe_ports()
             );
-            let status = (self.request.is_http() && role != Role::Bare).then_some(503);
+            let proxied =
+                role != Role::Bare && self.request.scheme == Scheme::Http && self.has_http_listener();
+            let status = proxied.then_some(503);
             let cause = Some(Cause::new(host.resource, host.resource.name.span));
             return failed(way, Flag::Uf, status, reason, cause);
         }
@@ -165,11 +167,11 @@ impl<'m, 'a> Visit<'m, 'a> {
 
     /// Nothing of the mesh takes it: it goes where it was going, if that is allowed.
     fn passthrough(&self, mut way: Way, dialled: Option<&'m Host<'a>>) -> Path {
-        if let Some(host) = dialled.filter(|host| !host.is_external()) {
-            return self.plain(way, host, Role::Bare);
-        }
         if self.mesh.config.allow_any_outbound {
-            let path = self.unresolved(way);
+            let path = match dialled.filter(|host| !host.is_external()) {
+                Some(host) => self.plain(way, host, Role::Passthrough),
+                None => self.unresolved(way),
+            };
             return with_cluster(path, "PassthroughCluster");
         }
         let summary = "outboundTrafficPolicy is REGISTRY_ONLY, and the registry has no such host".to_owned();
@@ -270,9 +272,7 @@ fn vanished(way: &mut Way, service: &VirtualService<'_>, kind: RouteKind) {
 
 fn with_cluster(mut path: Path, cluster: &str) -> Path {
     for outcome in &mut path.outcomes {
-        if outcome.cluster.is_empty() {
-            cluster.clone_into(&mut outcome.cluster);
-        }
+        cluster.clone_into(&mut outcome.cluster);
     }
     path
 }
