@@ -56,7 +56,8 @@ fn decisions_are_counted_by_flag_variant_and_reason(version: &str) {
     assert_eq!(decisions(&envoy, "stable", "deny"), 2.0);
     assert_eq!(envoy.metrics().sum("coalmine_decisions_total", &[("canary_variant", "stable")]), 3.0);
     assert_eq!(plain(&envoy, "stripped_total"), 1.0);
-    assert_eq!(plain(&envoy, "config_errors"), 0.0);
+    assert_eq!(plain(&envoy, "requests_total"), 6.0);
+    assert_eq!((plain(&envoy, "config_errors"), plain(&envoy, "config_generation")), (0.0, 1.0));
     let duplicate = [("Cookie", b"featureflag=on; featureflag=off".as_slice())];
     envoy.connect().get("/", &duplicate);
     let oversize = [("Cookie", [b"a=".as_slice(), &[b'x'; 9000]].concat())];
