@@ -783,3 +783,27 @@ fn visitors_without_an_id_are_dealt_by_the_rollout() {
         assert_eq!(words(mesh, &from_gateway("http://a/")), "87.5 % web-v1, 12.5 % web-v2");
     });
 }
+
+/// With the key a signed override is genuine and answered by the filter; without it the trace says what it cannot know.
+#[test]
+fn a_signed_override_needs_the_key() {
+    use coalmine_filter::decide::override_binding;
+    use coalmine_filter::token::Keys;
+    let secret = b"a key for tests only";
+    let mut keys = Keys::none();
+    assert!(keys.add("k1", secret, false));
+    let token = keys.sign(&override_binding("cg", "new", b""), "canary", 2_000_000_000).unwrap();
+    let plugin = "selector: {matchLabels: {istio: ingressgateway}}\nurl: oci://ghcr.io/coalmine/filter:1\nvmConfig: {env: [{name: KEY, valueFrom: HOST}]}\npluginConfig:\n  keys: [{id: k1, env: KEY}]\n  flags: [{name: new, header: x-canary, sticky: pin, rollout: {canary: 0}, optIn: {query: {name: cg, redirect: true}}}]";
+    let text = shop(&format!("- {V1}")) + &object("WasmPlugin", "coalmine", plugin);
+    let request = from_gateway(&format!("http://a/x?cg={token}"));
+    with(&text, |mesh| {
+        let known = Known { now: 1_900_000_000, env: vec![("KEY".to_owned(), secret.to_vec())] };
+        let found = trace(mesh, &request, &known).unwrap();
+        let outcome = found.outcomes().next().unwrap();
+        assert_eq!(outcome.end, End::Redirect { status: 302, location: "/x".to_owned() });
+        assert!(found.notes.iter().all(|note| !note.contains("key")), "{:?}", found.notes);
+        let found = ask(mesh, &request);
+        assert_eq!(words(mesh, &request), "web-v1");
+        assert!(found.notes.iter().any(|note| note.contains("the signing key")), "{:?}", found.notes);
+    });
+}

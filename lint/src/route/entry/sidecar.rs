@@ -197,6 +197,9 @@ impl<'m, 'a> Visit<'m, 'a> {
 
     /// `buildSidecarOutboundHTTPRouteConfig`: the virtual host of the authority on this port.
     fn http_route(&self, mut way: Way) -> Path {
+        if let Some(end) = way.ended.take() {
+            return stopped(way, None, end);
+        }
         let name = way.message.host();
         let host = self.resolve(&name).filter(|host| {
             host.port(self.request.port).is_some_and(|port| route_kinds(port).contains(&RouteKind::Http))
