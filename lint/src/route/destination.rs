@@ -219,6 +219,7 @@ fn without_pods(host: &Host<'_>, to: &To<'_>) -> End {
 
 /// What comes of a destination given what comes of its pods.
 fn whole(mesh: &Mesh<'_>, host: &Host<'_>, port: &Port<'_>, to: &To<'_>, outcome: &Outcome) -> End {
+    let is_idle = |endpoint: &Endpoint| matches!(&endpoint.end, End::Failed(f) if f.flag == Flag::Uh);
     let behind: Vec<&Endpoint> =
         outcome.endpoints.iter().filter(|endpoint| endpoint.port.is_some()).collect();
     if behind.is_empty() {
@@ -240,6 +241,9 @@ fn whole(mesh: &Mesh<'_>, host: &Host<'_>, port: &Port<'_>, to: &To<'_>, outcome
         };
         return End::Failed(Failure { flag: Flag::Uh, status: status(to.http, 503), reason, cause });
     }
+    // Pods that are not there take no requests from those that are.
+    let (idle, behind): (Vec<&Endpoint>, Vec<&Endpoint>) = behind.into_iter().partition(|e| is_idle(e));
+    let behind = if behind.is_empty() { idle } else { behind };
     match behind.iter().find(|endpoint| !matches!(endpoint.end, End::Failed(_))) {
         Some(endpoint) => endpoint.end.clone(),
         None => behind.first().map_or(End::Answered, |endpoint| endpoint.end.clone()),
@@ -297,7 +301,13 @@ fn endpoint(
         Server::Unknown => None,
     };
     let clash = mode.zip(sent).filter(|(mode, sent)| !can_answer(*mode, *sent));
+    let replicas = workload.template.replicas.as_ref().filter(|replicas| replicas.value == 0);
     endpoint.end = match (clash, number) {
+        _ if replicas.is_some() => failed(
+            Flag::Uh,
+            format!("`{name}` is scaled to 0: it has no pods"),
+            replicas.and_then(|replicas| at(workload.resource, replicas.span)),
+        ),
         (Some((Some(Mode::Strict), Sent::Plaintext)), _) => failed(
             // The sidecar has no filter chain for plaintext: it logs NR and closes the connection.
             Flag::Uc,

@@ -477,6 +477,15 @@ fn a_subset_without_pods_is_503_uh_and_a_port_that_nobody_listens_on_503_uf() {
     with(&text.replace("targetPort: 8080", "targetPort: 9090"), |mesh| {
         assert_eq!(words(mesh, &from_gateway("http://a/")), "503 UF");
     });
+    // Nobody is there, while a version that is goes on answering.
+    let idle = text.replace(
+        "name: web-v2, namespace: shop}\nspec:\n",
+        "name: web-v2, namespace: shop}\nspec:\n  replicas: 0\n",
+    );
+    with(&idle, |mesh| assert_eq!(words(mesh, &from_gateway("http://a/")), "503 UH"));
+    with(&idle.replace("host: web, subset: v2", "host: web"), |mesh| {
+        assert_eq!(ask(mesh, &from_gateway("http://a/")).failure(), None);
+    });
     // Pods without a port of that name are no endpoints.
     with(&text.replace("targetPort: 8080", "targetPort: grpc"), |mesh| {
         assert_eq!(words(mesh, &from_gateway("http://a/")), "503 UH");
@@ -656,6 +665,7 @@ fn connections_follow_tcp_rules_by_client_and_service_port() {
 fn bytes_to_an_http_port_are_a_protocol_error() {
     with(&island(CLIENTS), |mesh| {
         assert_eq!(words(mesh, &from_workload("cat-v1", "tcp://web:80")), "400 DPE");
+        assert_eq!(words(mesh, &from_workload("cat-v1", "https://web:80/")), "- DPE");
     });
 }
 

@@ -54,7 +54,9 @@ pub(super) fn enter(
         (Some(port), Scheme::Https | Scheme::Tls | Scheme::Tcp) if port.protocol.is_http() => {
             let cause = dialled.map(|host| Cause::new(host.resource, port.span));
             let reason = "the port is declared as HTTP, and the client sends other bytes";
-            vec![failed(way, Flag::Dpe, Some(400), reason, cause)]
+            // Who waits for a TLS handshake cannot read the answer.
+            let status = (request.scheme == Scheme::Tcp).then_some(400);
+            vec![failed(way, Flag::Dpe, status, reason, cause)]
         }
         (Some(port), _) => vec![visit.l4(way, dialled, Some(port))],
         // A host without the port, or that the mesh does not know: an HTTP listener of the port, which is there
