@@ -100,8 +100,10 @@ fn step(
     let mut shares: Vec<Share> = found.iter().map(|dealt| share(&filter.config, dealt)).collect();
     // A version that nobody was dealt is too rare to follow; its visitors are counted with the rest.
     let counted = shares.iter().fold(Share::new(0, 1), |sum, share| sum.plus(*share));
-    if let Some(last) = shares.first_mut() {
-        *last = last.plus(counted.rest());
+    if let Some(first) = shares.first_mut().filter(|_| !counted.rest().is_none()) {
+        *first = first.plus(counted.rest());
+        let text = format!("{} of the visitors get a version too rare to be followed apart", counted.rest());
+        note(notes, text);
     }
     let mut ways: Vec<(Share, Way)> =
         shares.into_iter().zip(found.into_iter().map(|dealt| dealt.way)).collect();
