@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use coalmine::mesh::Mesh;
 use coalmine::render::route as json;
-use coalmine::route::{Followed, Known, Request, Source, Trace, Unanswerable, follow, trace};
+use coalmine::route::{Followed, Known, Request, Source, Trace, follow, trace};
 use coalmine_filter::config;
 
 use super::Exit;
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &RouteArgs, common: &Common, color: bool) -> Result<Exit
         None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let mut answers: Vec<Answer> = Vec::new();
-    let mut refusals: Vec<Unanswerable> = Vec::new();
+    let mut refusals: Vec<String> = Vec::new();
     state::each(&args.state, common, |view| {
         let namespace = common.namespace.as_deref().unwrap_or_else(|| view.settings.namespace_for(""));
         let request = request(args, namespace)?;
@@ -88,7 +88,10 @@ pub(crate) fn run(args: &RouteArgs, common: &Common, color: bool) -> Result<Exit
                 let followed = args.follow.then(|| follow(&mesh, &trace, &known));
                 answers.push(answer(args, view, &request, &trace, followed.as_deref(), color));
             }
-            Err(refusal) => refusals.push(refusal),
+            Err(refusal) => refusals.push(match (view.step(), &args.state.step) {
+                (Some(step), None) => format!("{refusal} (after step {step}; --step asks about another)"),
+                _ => refusal.to_string(),
+            }),
         }
         Ok(())
     })?;

@@ -270,6 +270,15 @@ fn outcome_rows(outcome: &Outcome, number: usize, of: Share, rows: &mut Vec<Row>
     let number = (!has_destination).then_some(number);
     let label = if has_destination { String::new() } else { label };
     rows.push(Row { number, label, text, place, tone });
+    if let End::Failed(failure) = &outcome.end {
+        rows.push(Row {
+            number: None,
+            label: String::new(),
+            text: failure.reason.clone(),
+            place: None,
+            tone,
+        });
+    }
 }
 
 fn endpoint_text(endpoint: &Endpoint) -> (String, bool) {
@@ -311,12 +320,13 @@ fn end(end: &End, outcome: &Outcome) -> (String, Tone, Option<Span>) {
     }
 }
 
-/// `503 UH, no healthy upstream: …`
+/// `503 UH, no healthy upstream`
 fn failed(failure: &Failure) -> String {
-    let status = failure.status.map_or("no answer".to_owned(), |status| status.to_string());
+    let status = failure.status.map_or("no answer:".to_owned(), |status| status.to_string());
     match failure.flag.as_str() {
-        "-" => format!("{status}: {}", failure.reason),
-        flag => format!("{status} {flag}, {}: {}", failure.flag.describe(), failure.reason),
+        "-" if failure.status.is_none() => "no answer".to_owned(),
+        "-" => status,
+        flag => format!("{status} {flag}, {}", failure.flag.describe()),
     }
 }
 
@@ -331,4 +341,13 @@ fn mirror_rows(mirror: &Outcome, number: usize, rows: &mut Vec<Row>) {
         tone: Tone::Plain,
     });
     rows.push(Row { number: None, label: String::new(), text, place, tone });
+    if let End::Failed(failure) = &mirror.end {
+        rows.push(Row {
+            number: None,
+            label: String::new(),
+            text: failure.reason.clone(),
+            place: None,
+            tone,
+        });
+    }
 }
