@@ -123,7 +123,6 @@ impl<'m, 'a> Builder<'m, 'a> {
         let outside = Id::outside();
         self.add(&outside, || Node {
             name: "Clients".to_owned(),
-            facts: vec!["outside the mesh".to_owned()],
             ..node(&outside, NodeKind::Client)
         });
         let mut facts = Vec::new();
@@ -407,7 +406,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         let id = Id::host(name);
         let short = match host.map(|host| (host.origin, host.resource)) {
             Some((Origin::Service(_), resource)) => resource.name.value.as_str(),
-            _ => name,
+            _ => name.strip_suffix(&format!(".svc.{}", self.mesh.config.domain)).unwrap_or(name),
         };
         let ports = host.iter().flat_map(|host| &host.ports);
         let facts = ports.map(|port| format!(":{} {}", port.number, port.protocol.as_str())).collect();
