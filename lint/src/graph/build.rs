@@ -20,7 +20,14 @@ use crate::span::Span;
 const MAX_DELEGATION: u8 = 1;
 
 pub(super) fn graph(mesh: &Mesh<'_>) -> Graph {
-    let gateway_pods = mesh.gateways.iter().flat_map(|gateway| gateway.workloads.iter().copied()).collect();
+    // A gateway's pods are drawn as the Gateway, whether one selects them yet or not.
+    let is_gateway = |workload: &Workload<'_>| {
+        let annotations = workload.template.metadata.get().map(|metadata| &metadata.annotations);
+        annotations.and_then(|own| own.text("inject.istio.io/templates")) == Some("gateway")
+    };
+    let selected = mesh.gateways.iter().flat_map(|gateway| gateway.workloads.iter().copied());
+    let injected = mesh.workloads.iter().filter(|(_, workload)| is_gateway(workload)).map(|(id, _)| id);
+    let gateway_pods = selected.chain(injected).collect();
     let mut builder =
         Builder { mesh, gateway_pods, graph: Graph::default(), nodes: FxHashMap::default(), edges: FxHashMap::default() };
     let calls = calls(mesh);

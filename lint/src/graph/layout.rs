@@ -42,6 +42,8 @@ const GAP: f64 = 30.0;
 const WIDE_GAP: f64 = 90.0;
 const CARD_SPACE: f64 = 18.0;
 const PASSAGE: f64 = 10.0;
+/// Room for the beginning of a line beside the box.
+const START_HEIGHT: f64 = 12.0;
 const BAND_TITLE: f64 = 24.0;
 const BAND_PADDING: f64 = 12.0;
 pub(super) const HEADER: f64 = 34.0;
@@ -121,7 +123,7 @@ pub(super) fn chip_width(name: &str) -> f64 {
     width(&shorten(name, SMALL), SMALL) + 10.0
 }
 
-fn size(card: &Card<'_>, incoming: f64, outgoing: usize) -> (f64, f64) {
+fn size(card: &Card<'_>, side: f64) -> (f64, f64) {
     let mut needed = width(&shorten(&card.node.name, TITLE), TITLE) * 1.06;
     for line in &card.lines {
         needed = needed.max(width(&shorten(line, SMALL), SMALL));
@@ -136,10 +138,10 @@ fn size(card: &Card<'_>, incoming: f64, outgoing: usize) -> (f64, f64) {
         needed = needed.max(name + chips + ports);
     }
     #[allow(clippy::cast_precision_loss)]
-    let (tabs, lines, outgoing) = (card.tabs.len() as f64, card.lines.len() as f64, outgoing as f64);
+    let (tabs, lines) = (card.tabs.len() as f64, card.lines.len() as f64);
     let title = if card.has_title() { TITLE_HEIGHT } else { 0.0 };
     let body = if title + lines > 0.0 { title + lines * LINE_HEIGHT + 12.0 } else { 0.0 };
-    let height = (tabs * TAB_HEIGHT + body).max(incoming + 10.0).max(outgoing * 11.0 + 10.0);
+    let height = (tabs * TAB_HEIGHT + body).max(side + 10.0);
     (needed + 2.0 * PADDING, height.max(30.0))
 }
 
@@ -230,16 +232,20 @@ struct Drawing<'p, 'g> {
 impl<'p, 'g> Drawing<'p, 'g> {
     fn new(picture: &'p Picture<'g>, column: Vec<usize>) -> Self {
         let at = |card: usize| column.get(card).copied().unwrap_or(0);
-        let sizes: Vec<(f64, f64)> = picture
-            .cards
-            .iter()
-            .enumerate()
-            .map(|(index, card)| {
-                let ends = picture.links.iter().filter(|link| link.to == index).map(end_height).sum();
-                let starts = picture.links.iter().filter(|link| link.from == index).count();
-                size(card, ends, starts)
-            })
-            .collect();
+        // What lines need at the left and right side of each box.
+        let mut sides: Vec<(f64, f64)> = vec![(0.0, 0.0); picture.cards.len()];
+        for link in &picture.links {
+            let is_within = at(link.from) == at(link.to);
+            let (left, right) = if at(link.from) > at(link.to) { (link.to, link.from) } else { (link.from, link.to) };
+            if let Some(side) = sides.get_mut(left) {
+                side.1 += if is_within { end_height(link) } else { START_HEIGHT };
+            }
+            if let Some(side) = sides.get_mut(right) {
+                *(if is_within { &mut side.1 } else { &mut side.0 }) += end_height(link);
+            }
+        }
+        let sizes: Vec<(f64, f64)> =
+            picture.cards.iter().zip(sides).map(|(card, (left, right))| size(card, left.max(right))).collect();
         // The columns that each island crosses.
         let mut extents: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         for (index, card) in picture.cards.iter().enumerate() {
@@ -559,7 +565,7 @@ impl<'p, 'g> Drawing<'p, 'g> {
             let y = |item: Option<&usize>| item.and_then(|item| self.items.get(*item)).map_or(0.0, |item| item.y);
             let within = self.column.get(*left) == self.column.get(*right);
             let right_side = by_side.entry((*left, true)).or_default();
-            right_side.push((y(path.get(1)), index, if within { end_height(link) } else { 12.0 }));
+            right_side.push((y(path.get(1)), index, if within { end_height(link) } else { START_HEIGHT }));
             let before = path.len().checked_sub(2).and_then(|index| path.get(index));
             // A line within a column comes back to the right side.
             by_side.entry((*right, within)).or_default().push((y(before), index | END, end_height(link)));

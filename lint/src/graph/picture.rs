@@ -178,7 +178,7 @@ impl<'g> Composer<'g> {
         } else if node.is_external {
             lines.push("outside the mesh".to_owned());
         } else if node.is_idle && node.change != Some(Change::Removed) {
-            lines.push("no route leads here".to_owned());
+            lines.push("gets no requests".to_owned());
         } else if node.kind == NodeKind::Subset && !self.selected.contains_key(&node.id) {
             lines.push("selects no pods".to_owned());
         }

@@ -320,7 +320,7 @@ impl Drawing<'_, '_> {
             y += LINE_HEIGHT;
         }
         if let Some(change) = node.change {
-            out.push_str(&badge(change, rect.right() - 4.0, rect.y + 3.0));
+            out.push_str(&badge(change, rect.right() - 1.0, rect.y + 0.5));
         }
         out.push_str("</g>\n");
     }

@@ -36,7 +36,7 @@ pub(super) fn legend(graph: &Graph, picture: &Picture<'_>, limit: f64) -> Legend
     if picture.cards.iter().any(|card| card.node.is_idle && card.node.change != Some(Change::Removed)) {
         let rect = Rect { x: -2.0, y: -6.0, width: 18.0, height: 12.0 };
         let sign = format!("<g class=\"idle\"><rect class=\"box\" {} rx=\"3\"/></g>", super::attributes(&rect));
-        entries.push((sign, "nothing is sent here".to_owned()));
+        entries.push((sign, "gets no requests".to_owned()));
     }
     if graph.compared {
         for (change, word) in
