@@ -373,20 +373,17 @@ impl<'m, 'a> Builder<'m, 'a> {
         let called: FxHashSet<Id> = self.graph.edges.iter().map(|edge| edge.to.clone()).collect();
         let hosts: Vec<&Host<'a>> =
             mesh.registry.iter().filter(|host| self.nodes.contains_key(&Id::host(&host.name))).collect();
+        let mut subsets: FxHashMap<String, Vec<(Id, String, Option<Span>)>> = FxHashMap::default();
+        for node in self.graph.nodes.iter().filter(|node| node.kind == NodeKind::Subset) {
+            let host = node.id.0.strip_prefix("subset/").and_then(|rest| rest.strip_suffix(&node.name));
+            let own = subsets.entry(host.unwrap_or_default().trim_end_matches('/').to_owned()).or_default();
+            own.push((node.id.clone(), node.name.clone(), node.span));
+        }
         for host in hosts {
             let id = Id::host(&host.name);
-            let prefix = format!("subset/{}/", host.name);
-            let subsets: Vec<(Id, Option<Span>)> = self
-                .graph
-                .nodes
-                .iter()
-                .filter(|node| node.kind == NodeKind::Subset && node.id.0.starts_with(&prefix))
-                .map(|node| (node.id.clone(), node.span))
-                .collect();
             let mut selected: FxHashSet<WorkloadId> = FxHashSet::default();
-            for (subset, span) in subsets {
+            for (subset, name, span) in subsets.remove(&host.name).unwrap_or_default() {
                 self.connect(Edge { span, ..edge(&id, &subset, EdgeKind::Selects) }, None);
-                let name = subset.0.get(prefix.len()..).unwrap_or_default().to_owned();
                 // A subset that only the rules of some client define is looked up as the host's own namespace sees it.
                 let client = Client { namespace: Some(host.namespace()), labels: None };
                 for pod in self.pods(client, Some(host), Some(&name)) {

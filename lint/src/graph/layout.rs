@@ -558,7 +558,9 @@ impl<'p, 'g> Drawing<'p, 'g> {
 
     /// Where lines leave or meet the sides of boxes: in the order of what is at their other ends.
     fn ends(&self, cards: &[Rect], starts: bool) -> BTreeMap<usize, f64> {
-        let mut by_side: BTreeMap<(usize, bool), Vec<(f64, usize, f64)>> = BTreeMap::new();
+        // By box and side: how high the other end is, which line, and its room.
+        type Ends = Vec<(f64, usize, f64)>;
+        let mut by_side: BTreeMap<(usize, bool), Ends> = BTreeMap::new();
         for (index, link) in self.picture.links.iter().enumerate() {
             let path = self.paths.get(index).map_or(&[][..], Vec::as_slice);
             let (Some(left), Some(right)) = (path.first(), path.last()) else { continue };
