@@ -1,4 +1,7 @@
-//! `cargo xtask docs`: what is generated from the rules and the wire types, and the check that it is current.
+//! `cargo xtask docs`: the pages that are generated from the rules, the TypeScript declarations of the wire types, the
+//! pictures that are drawn from the manifests, and the check that all of them are current.
+
+mod graphs;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -32,6 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let text = fs::read_to_string(&readme).with_context(|| format!("{}", readme.display()))?;
     pages.insert(readme, with_rule_list(&text)?);
     pages.insert(root().join("wasm/types.d.ts"), coalmine_wasm::types::declarations());
+    pages.extend(graphs::pages()?);
     let mut stale = Vec::new();
     for (path, text) in &pages {
         if fs::read_to_string(path).ok().as_ref() == Some(text) {
@@ -43,12 +47,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             fs::write(path, text)?;
         }
     }
-    for entry in fs::read_dir(&folder)? {
-        let path = entry?.path();
-        if !pages.contains_key(&path) {
-            stale.push(path.clone());
-            if !options.check {
-                fs::remove_file(&path)?;
+    for folder in [folder, graphs::folder()] {
+        // On a fresh start there is no such folder yet.
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry?.path();
+            if !pages.contains_key(&path) {
+                stale.push(path.clone());
+                if !options.check {
+                    fs::remove_file(&path)?;
+                }
             }
         }
     }

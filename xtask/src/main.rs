@@ -35,7 +35,7 @@ enum Task {
     },
     /// Build the filter as it is shipped: a module and an OCI image layout below target/dist.
     Dist(dist::Options),
-    /// Write the pages that are generated from the rules.
+    /// Write the pages that are generated from the rules, and the pictures of the scenarios.
     Docs(docs::Options),
     /// Format everything, the rule files too, which `cargo fmt` cannot see.
     Fmt,

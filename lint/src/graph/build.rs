@@ -20,14 +20,16 @@ use crate::span::Span;
 const MAX_DELEGATION: u8 = 1;
 
 pub(super) fn graph(mesh: &Mesh<'_>) -> Graph {
-    let gateway_pods = mesh.gateways.iter().flat_map(|gateway| gateway.workloads.iter().copied()).collect();
-    let mut builder = Builder {
-        mesh,
-        gateway_pods,
-        graph: Graph::default(),
-        nodes: FxHashMap::default(),
-        edges: FxHashMap::default(),
+    // A gateway's pods are drawn as the Gateway, whether one selects them yet or not.
+    let is_gateway = |workload: &Workload<'_>| {
+        let annotations = workload.template.metadata.get().map(|metadata| &metadata.annotations);
+        annotations.and_then(|own| own.text("inject.istio.io/templates")) == Some("gateway")
     };
+    let selected = mesh.gateways.iter().flat_map(|gateway| gateway.workloads.iter().copied());
+    let injected = mesh.workloads.iter().filter(|(_, workload)| is_gateway(workload)).map(|(id, _)| id);
+    let gateway_pods = selected.chain(injected).collect();
+    let mut builder =
+        Builder { mesh, gateway_pods, graph: Graph::default(), nodes: FxHashMap::default(), edges: FxHashMap::default() };
     let calls = calls(mesh);
     builder.gateways();
     builder.calls(&calls);
@@ -92,15 +94,13 @@ impl<'m, 'a> Builder<'m, 'a> {
                     None => RouteKind::ALL.to_vec(),
                 };
                 let pod = gateway.and_then(|g| g.workloads.first()).and_then(|id| mesh.workloads.get(*id));
-                let client =
-                    Client { namespace: pod.map(Workload::namespace), labels: pod.map(|pod| pod.labels) };
+                let client = Client {
+                    namespace: pod.map(Workload::namespace),
+                    labels: pod.map(|pod| pod.labels),
+                };
                 let sender = Sender { id: &id, caller: Caller { client, proxy: Proxy::Sidecar } };
                 let several_ports = gateway.is_none_or(|gateway| gateway.spec.servers.len() > 1);
-                let prefix = if self.gateway_has_several_hosts(namespace, name) {
-                    hosts(service)
-                } else {
-                    String::new()
-                };
+                let prefix = if self.gateway_has_several_hosts(namespace, name) { hosts(service) } else { String::new() };
                 for kind in kinds {
                     let table = Table {
                         service,
@@ -130,14 +130,12 @@ impl<'m, 'a> Builder<'m, 'a> {
         let outside = Id::outside();
         self.add(&outside, || Node {
             name: "Clients".to_owned(),
-            facts: vec!["outside the mesh".to_owned()],
             ..node(&outside, NodeKind::Client)
         });
         let mut facts = Vec::new();
         for server in gateway.iter().flat_map(|gateway| &gateway.spec.servers) {
             let port = server.port.get();
-            let number =
-                port.and_then(|port| port.number.get()).map(|n| format!(":{n} ")).unwrap_or_default();
+            let number = port.and_then(|port| port.number.get()).map(|n| format!(":{n} ")).unwrap_or_default();
             let protocol = port.map_or("", |port| port.protocol.text());
             let hosts: Vec<&str> = server.hosts.iter().map(|host| host.as_str()).collect();
             facts.push(format!("{number}{protocol} {}", hosts.join(", ")).trim().to_owned());
@@ -166,8 +164,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             is_missing: resource.is_none(),
             ..node(id, NodeKind::Gateway)
         });
-        let edge =
-            Edge { span: resource.map(|resource| resource.name.span), ..edge(&outside, id, EdgeKind::Route) };
+        let edge = Edge { span: resource.map(|resource| resource.name.span), ..edge(&outside, id, EdgeKind::Route) };
         self.connect(edge, None);
     }
 
@@ -248,8 +245,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             span: Some(subset.map_or(target.host_span, |subset| subset.span)),
         };
         let kind = if target.role == Role::Mirror { EdgeKind::Mirror } else { EdgeKind::Route };
-        let edge =
-            Edge { ways: vec![way], span: Some(target.destination.span), ..edge(sender.id, &to, kind) };
+        let edge = Edge { ways: vec![way], span: Some(target.destination.span), ..edge(sender.id, &to, kind) };
         self.connect(edge, tls);
     }
 
@@ -270,13 +266,11 @@ impl<'m, 'a> Builder<'m, 'a> {
         let mesh = self.mesh;
         for call in calls {
             let id = self.workload(call.client);
-            let client =
-                Client { namespace: Some(call.client.namespace()), labels: Some(call.client.labels) };
+            let client = Client { namespace: Some(call.client.namespace()), labels: Some(call.client.labels) };
             let sender = Sender { id: &id, caller: Caller { client, proxy: call.client.proxy } };
             let host = call.host;
             let routed = matches!(call.client.proxy, Proxy::Sidecar | Proxy::Unknown);
-            let service =
-                routed.then(|| mesh.routes.for_mesh_host(call.client.namespace(), &host.name)).flatten();
+            let service = routed.then(|| mesh.routes.for_mesh_host(call.client.namespace(), &host.name)).flatten();
             let called = |port: &&Port<'a>| {
                 call.port.is_none_or(|number| number == port.number) && port.protocol != Protocol::Udp
             };
@@ -307,10 +301,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         let tls = between(self.mesh, sender.caller, host, None, port, &host.workloads);
         let way =
             Way { when: String::new(), weight: None, port: Some(port.number), by: None, span: Some(span) };
-        self.connect(
-            Edge { ways: vec![way], span: Some(span), ..edge(sender.id, &to, EdgeKind::Route) },
-            tls,
-        );
+        self.connect(Edge { ways: vec![way], span: Some(span), ..edge(sender.id, &to, EdgeKind::Route) }, tls);
     }
 
     /// Routes of the mesh that nobody in the input is known to use.
@@ -382,20 +373,17 @@ impl<'m, 'a> Builder<'m, 'a> {
         let called: FxHashSet<Id> = self.graph.edges.iter().map(|edge| edge.to.clone()).collect();
         let hosts: Vec<&Host<'a>> =
             mesh.registry.iter().filter(|host| self.nodes.contains_key(&Id::host(&host.name))).collect();
+        let mut subsets: FxHashMap<String, Vec<(Id, String, Option<Span>)>> = FxHashMap::default();
+        for node in self.graph.nodes.iter().filter(|node| node.kind == NodeKind::Subset) {
+            let host = node.id.0.strip_prefix("subset/").and_then(|rest| rest.strip_suffix(&node.name));
+            let own = subsets.entry(host.unwrap_or_default().trim_end_matches('/').to_owned()).or_default();
+            own.push((node.id.clone(), node.name.clone(), node.span));
+        }
         for host in hosts {
             let id = Id::host(&host.name);
-            let prefix = format!("subset/{}/", host.name);
-            let subsets: Vec<(Id, Option<Span>)> = self
-                .graph
-                .nodes
-                .iter()
-                .filter(|node| node.kind == NodeKind::Subset && node.id.0.starts_with(&prefix))
-                .map(|node| (node.id.clone(), node.span))
-                .collect();
             let mut selected: FxHashSet<WorkloadId> = FxHashSet::default();
-            for (subset, span) in subsets {
+            for (subset, name, span) in subsets.remove(&host.name).unwrap_or_default() {
                 self.connect(Edge { span, ..edge(&id, &subset, EdgeKind::Selects) }, None);
-                let name = subset.0.get(prefix.len()..).unwrap_or_default().to_owned();
                 // A subset that only the rules of some client define is looked up as the host's own namespace sees it.
                 let client = Client { namespace: Some(host.namespace()), labels: None };
                 for pod in self.pods(client, Some(host), Some(&name)) {
@@ -422,7 +410,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         let id = Id::host(name);
         let short = match host.map(|host| (host.origin, host.resource)) {
             Some((Origin::Service(_), resource)) => resource.name.value.as_str(),
-            _ => name,
+            _ => name.strip_suffix(&format!(".svc.{}", self.mesh.config.domain)).unwrap_or(name),
         };
         let ports = host.iter().flat_map(|host| &host.ports);
         let facts = ports.map(|port| format!(":{} {}", port.number, port.protocol.as_str())).collect();
@@ -439,14 +427,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         id
     }
 
-    fn subset(
-        &mut self,
-        client: Client<'_>,
-        full: &str,
-        host: Option<&Host<'a>>,
-        name: &str,
-        span: Span,
-    ) -> Id {
+    fn subset(&mut self, client: Client<'_>, full: &str, host: Option<&Host<'a>>, name: &str, span: Span) -> Id {
         let id = Id::subset(full, name);
         let found = self.mesh.destination(client, full).and_then(|rules| rules.subset(name));
         let labels = found.map(|(_, subset)| subset.labels.describe()).unwrap_or_default();
@@ -468,9 +449,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         let version = workload.version().map(|version| version.value.clone());
         let mut facts = vec![kind.value.clone()];
         facts.extend(version.iter().map(|version| format!("version {version}")));
-        facts.extend(
-            workload.containers().filter_map(|container| container.image.get()).map(|i| format!("image {i}")),
-        );
+        facts.extend(workload.containers().filter_map(|container| container.image.get()).map(|i| format!("image {i}")));
         self.add(&id, || Node {
             name: name.value.clone(),
             namespace: Some(workload.namespace().to_owned()),
@@ -492,8 +471,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         });
         let Some(known) = self.graph.edges.get_mut(index) else { return };
         for way in edge.ways {
-            let same =
-                |other: &Way| (&other.when, other.weight, other.port) == (&way.when, way.weight, way.port);
+            let same = |other: &Way| (&other.when, other.weight, other.port) == (&way.when, way.weight, way.port);
             if !known.ways.iter().any(same) {
                 known.ways.push(way);
             }

@@ -29,14 +29,13 @@ pub(super) fn calls<'m, 'a>(mesh: &'m Mesh<'a>) -> Vec<Call<'m, 'a>> {
     let mut calls: Vec<Call<'m, 'a>> = Vec::new();
     let by_route = by_route(mesh);
     for (id, client) in mesh.workloads.iter() {
+        let first = calls.len();
         let mut add = |host: &'m Host<'a>, port: Option<u32>, span: Span| {
             let own = host.workloads.contains(&id);
             let known = |call: &Call<'_, '_>| {
-                std::ptr::eq(call.client, client)
-                    && call.host.name == host.name
-                    && (call.port.is_none() || call.port == port)
+                call.host.name == host.name && (call.port.is_none() || call.port == port)
             };
-            if !own && !calls.iter().rev().any(known) {
+            if !own && !calls.iter().skip(first).any(known) {
                 calls.push(Call { client, host, port, span });
             }
         };

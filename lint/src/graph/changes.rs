@@ -1,7 +1,7 @@
 //! Two states in one picture. Knows graphs alone.
 
 use super::islands::by_version;
-use super::{Change, Edge, Graph, Island, Node};
+use super::{Change, Edge, Graph, Island, Node, NodeKind};
 
 /// The later graph, with everything of the earlier one that is gone.
 pub(super) fn compare(now: &Graph, before: &Graph) -> Graph {
@@ -19,6 +19,8 @@ pub(super) fn compare(now: &Graph, before: &Graph) -> Graph {
     let mut nodes: Vec<Node> = Vec::new();
     for node in &now.nodes {
         let change = match before.node(&node.id) {
+            // Clients are no object of the deployment.
+            _ if node.kind == NodeKind::Client => None,
             None => Some(Change::Added),
             Some(old) => (!is_same(old, node)).then_some(Change::Changed),
         };
@@ -26,7 +28,8 @@ pub(super) fn compare(now: &Graph, before: &Graph) -> Graph {
     }
     for node in before.nodes.iter().filter(|node| now.node(&node.id).is_none()) {
         let island = place(&before.islands, node.island);
-        nodes.push(Node { change: Some(Change::Removed), island, ..node.clone() });
+        let change = (node.kind != NodeKind::Client).then_some(Change::Removed);
+        nodes.push(Node { change, island, ..node.clone() });
     }
     let find = |graph: &'_ Graph, edge: &Edge| {
         graph.edges.iter().position(|other| other.id == edge.id && other.kind == edge.kind)

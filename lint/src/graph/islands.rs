@@ -1,7 +1,7 @@
 //! Which workloads form an island: those that call each other and no other version. Knows the graph alone.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -34,9 +34,13 @@ pub(super) fn assign(graph: &mut Graph) {
         }
     }
     islands.sort_by(|(a, _), (b, _)| by_version(&a.name, &b.name));
+    let mut island_of: FxHashMap<usize, usize> = FxHashMap::default();
+    for (island, (_, members)) in islands.iter().enumerate() {
+        island_of.extend(members.iter().map(|member| (*member, island)));
+    }
     for (index, node) in graph.nodes.iter_mut().enumerate() {
         node.is_idle = node.kind == NodeKind::Workload && !live.contains(&index);
-        node.island = islands.iter().position(|(_, members)| members.contains(&index));
+        node.island = island_of.get(&index).copied();
     }
     graph.islands = islands.into_iter().map(|(island, _)| island).collect();
 }
@@ -102,6 +106,8 @@ struct Pods {
     selected: Vec<Vec<usize>>,
     /// The workloads behind each host, through its subsets too.
     hosts: BTreeMap<usize, Vec<usize>>,
+    /// The hosts of each workload.
+    hosts_of: FxHashMap<usize, Vec<usize>>,
     /// Who calls which workloads of which host, in route order; only where requests go.
     calls: Vec<(usize, usize, Vec<usize>)>,
 }
@@ -130,14 +136,21 @@ impl Pods {
                 of_host.push(*to);
             }
         }
+        let mut hosts_of: FxHashMap<usize, Vec<usize>> = FxHashMap::default();
+        for (host, pods) in &hosts {
+            for pod in pods {
+                hosts_of.entry(*pod).or_default().push(*host);
+            }
+        }
         let mut calls = Vec::new();
-        let flows =
-            |edge: &&Edge| edge.kind == EdgeKind::Route && edge.ways.iter().any(|way| way.weight != Some(0));
+        let flows = |edge: &&Edge| {
+            edge.kind == EdgeKind::Route && edge.ways.iter().any(|way| way.weight != Some(0))
+        };
         for (from, to) in graph.edges.iter().filter(flows).filter_map(ends) {
             let targets = selected.get(to).cloned().unwrap_or_default();
             calls.push((from, host_of.get(&to).copied().unwrap_or(to), targets));
         }
-        Self { by_id, selected, hosts, calls }
+        Self { by_id, selected, hosts, hosts_of, calls }
     }
 
     fn index(&self, id: &Id) -> Option<usize> {
@@ -146,8 +159,9 @@ impl Pods {
 
     /// Other workloads of its hosts.
     fn siblings(&self, workload: usize) -> impl Iterator<Item = usize> {
-        let hosts = self.hosts.values().filter(move |pods| pods.contains(&workload));
-        hosts.flatten().copied().filter(move |other| *other != workload)
+        let hosts = self.hosts_of.get(&workload).into_iter().flatten();
+        let pods = hosts.filter_map(|host| self.hosts.get(host)).flatten();
+        pods.copied().filter(move |other| *other != workload)
     }
 
     /// Those of another version.
@@ -161,7 +175,7 @@ impl Pods {
     fn live(&self) -> (FxHashSet<usize>, Vec<usize>) {
         let mut order: Vec<usize> = Vec::new();
         let mut queue: VecDeque<usize> = VecDeque::new();
-        let is_workload = |index: &usize| self.hosts.values().any(|pods| pods.contains(index));
+        let is_workload = |index: &usize| self.hosts_of.contains_key(index);
         let called: FxHashSet<usize> = self.calls.iter().map(|(_, host, _)| *host).collect();
         for (caller, _, targets) in &self.calls {
             if !is_workload(caller) {
@@ -173,11 +187,15 @@ impl Pods {
                 queue.extend(pods);
             }
         }
+        let mut of_caller: FxHashMap<usize, Vec<&[usize]>> = FxHashMap::default();
+        for (caller, _, targets) in &self.calls {
+            of_caller.entry(*caller).or_default().push(targets);
+        }
         let mut live: FxHashSet<usize> = FxHashSet::default();
         while let Some(next) = queue.pop_front() {
             if live.insert(next) {
                 order.push(next);
-                queue.extend(self.calls.iter().filter(|(from, ..)| *from == next).flat_map(|call| &call.2));
+                queue.extend(of_caller.get(&next).into_iter().flatten().copied().flatten());
             }
         }
         // Pods without a host call and are not called.
@@ -192,36 +210,49 @@ impl Pods {
             let own = reached.entry((*from, *host)).or_default();
             own.extend(targets.iter().filter(|target| !own.contains(target)).collect::<Vec<_>>());
         }
+        // The callers of each workload that reach nothing else of its host.
+        let mut callers_of: FxHashMap<usize, Vec<usize>> = FxHashMap::default();
+        for ((caller, _), targets) in &reached {
+            if let [target] = targets.as_slice() {
+                callers_of.entry(*target).or_default().push(*caller);
+            }
+        }
         let mut groups: Vec<Vec<usize>> = order.iter().map(|workload| vec![*workload]).collect();
-        let place = |groups: &[Vec<usize>], workload: usize| {
-            groups.iter().position(|group| group.contains(&workload))
-        };
-        let conflict = |a: &[usize], b: &[usize]| {
+        let mut place: FxHashMap<usize, usize> =
+            order.iter().enumerate().map(|(index, workload)| (*workload, index)).collect();
+        let conflict = |a: &[usize], b: &FxHashSet<usize>| {
             a.iter().any(|own| self.siblings(*own).any(|sibling| b.contains(&sibling)))
         };
         for caller in order {
-            for ((_, _), targets) in reached.range((*caller, 0)..=(*caller, usize::MAX)) {
+            for (_, targets) in reached.range((*caller, 0)..=(*caller, usize::MAX)) {
                 let [target] = targets.as_slice() else { continue };
-                let callers: Vec<usize> = reached
-                    .iter()
-                    .filter(|(_, targets)| targets.as_slice() == [*target])
-                    .filter_map(|((from, _), _)| place(&groups, *from))
+                let callers: BTreeSet<usize> = callers_of
+                    .get(target)
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|caller| place.get(caller).copied())
                     .collect();
-                let is_shared = callers.iter().any(|a| {
-                    callers.iter().any(|b| {
-                        let pair = groups.get(*a).zip(groups.get(*b));
-                        a != b && pair.is_some_and(|(a, b)| conflict(a, b))
-                    })
-                });
-                let (Some(from), Some(to)) = (place(&groups, *caller), place(&groups, *target)) else {
+                // Callers of two versions of one app would bring the target to two islands.
+                let mut others: FxHashSet<usize> = FxHashSet::default();
+                let mut is_shared = false;
+                for group in callers.iter().filter_map(|caller| groups.get(*caller)) {
+                    is_shared |= conflict(group, &others);
+                    others.extend(group);
+                }
+                let (Some(from), Some(to)) = (place.get(caller).copied(), place.get(target).copied()) else {
                     continue;
                 };
-                let apart = groups.get(from).zip(groups.get(to)).is_some_and(|(a, b)| conflict(a, b));
-                if from != to && !is_shared && !apart {
-                    let moved = groups.get_mut(to).map(std::mem::take).unwrap_or_default();
-                    if let Some(group) = groups.get_mut(from) {
-                        group.extend(moved);
-                    }
+                if from == to || is_shared {
+                    continue;
+                }
+                let own: FxHashSet<usize> = groups.get(from).into_iter().flatten().copied().collect();
+                if groups.get(to).is_some_and(|moved| conflict(moved, &own)) {
+                    continue;
+                }
+                let moved = groups.get_mut(to).map(std::mem::take).unwrap_or_default();
+                place.extend(moved.iter().map(|workload| (*workload, from)));
+                if let Some(group) = groups.get_mut(from) {
+                    group.extend(moved);
                 }
             }
         }

@@ -12,31 +12,38 @@ use self::columns::columns;
 use self::place::place;
 use super::picture::{Card, Link, Picture};
 use super::text::{fit, width};
+use super::{Change, Node};
 
 /// Sizes of text in pixels.
-pub(super) const TITLE: f64 = 12.5;
-pub(super) const TAB: f64 = 11.5;
-pub(super) const SMALL: f64 = 10.5;
+pub(super) const TITLE: f64 = 12.0;
+pub(super) const TAB: f64 = 11.0;
+pub(super) const SMALL: f64 = 10.0;
 pub(super) const HEADING: f64 = 14.0;
 
 /// Heights of what is in a box.
 pub(super) const TAB_HEIGHT: f64 = 24.0;
 pub(super) const TITLE_HEIGHT: f64 = 19.0;
 pub(super) const LINE_HEIGHT: f64 = 15.0;
-pub(super) const PADDING: f64 = 10.0;
+pub(super) const PADDING: f64 = 8.0;
 
 /// The label of a line is a box of this height.
 pub(super) const LABEL_HEIGHT: f64 = 18.0;
 /// Arrowhead and lock at the end of a line.
 pub(super) const ARROW: f64 = 8.0;
 pub(super) const LOCK: f64 = 16.0;
+/// The sign of a change.
+pub(super) const SIGN: f64 = 15.0;
 
 const MAX_TEXT: f64 = 190.0;
 const MAX_LABEL: f64 = 230.0;
-const MARGIN: f64 = 20.0;
-const GAP: f64 = 46.0;
+const MARGIN: f64 = 14.0;
+/// What a line needs to turn, at least and at most.
+const GAP: f64 = 30.0;
+const WIDE_GAP: f64 = 90.0;
 const CARD_SPACE: f64 = 18.0;
 const PASSAGE: f64 = 10.0;
+/// Room for the beginning of a line beside the box.
+const START_HEIGHT: f64 = 12.0;
 const BAND_TITLE: f64 = 24.0;
 const BAND_PADDING: f64 = 12.0;
 pub(super) const HEADER: f64 = 34.0;
@@ -84,6 +91,8 @@ pub(super) struct Route {
     pub label: Option<(Rect, String)>,
     /// The middle of the lock.
     pub lock: (f64, f64),
+    /// The middle of the sign of a change.
+    pub sign: (f64, f64),
 }
 
 /// The whole drawing, without legend.
@@ -106,36 +115,42 @@ pub(super) fn shorten(text: &str, size: f64) -> String {
 
 /// The label of a line as it is drawn.
 pub(super) fn label_of(link: &Link<'_>) -> String {
-    let sign = link.change.map(|change| format!("{} ", change.sign())).unwrap_or_default();
-    let text = format!("{sign}{}", link.label);
-    fit(text.trim_end(), SMALL, MAX_LABEL)
+    fit(&link.label, SMALL, MAX_LABEL)
 }
 
 /// Width of a subset's chip.
 pub(super) fn chip_width(name: &str) -> f64 {
-    width(&shorten(name, SMALL), SMALL) + 12.0
+    width(&shorten(name, SMALL), SMALL) + 10.0
 }
 
-fn size(card: &Card<'_>, incoming: f64, outgoing: usize) -> (f64, f64) {
+fn size(card: &Card<'_>, side: f64) -> (f64, f64) {
     let mut needed = width(&shorten(&card.node.name, TITLE), TITLE) * 1.06;
     for line in &card.lines {
         needed = needed.max(width(&shorten(line, SMALL), SMALL));
     }
     for tab in &card.tabs {
-        let chips: f64 = tab.subsets.iter().map(|subset| chip_width(&subset.name) + 18.0).sum();
+        let signs = tab.subsets.iter().copied().chain([tab.host]).filter(|node| card.sign_of(node).is_some());
+        let chips: f64 = tab.subsets.iter().map(|subset| chip_width(&subset.name) + 5.0).sum();
+        #[allow(clippy::cast_precision_loss)]
+        let chips = chips + signs.count() as f64 * SIGN;
         let name = width(&shorten(&tab.name, TAB), TAB) * 1.06;
-        let ports = if tab.ports.is_empty() { 0.0 } else { width(&tab.ports, SMALL) + 10.0 };
+        let ports = if tab.ports.is_empty() { 0.0 } else { width(&tab.ports, SMALL) + 6.0 };
         needed = needed.max(name + chips + ports);
     }
     #[allow(clippy::cast_precision_loss)]
-    let (tabs, lines, outgoing) = (card.tabs.len() as f64, card.lines.len() as f64, outgoing as f64);
+    let (tabs, lines) = (card.tabs.len() as f64, card.lines.len() as f64);
     let title = if card.has_title() { TITLE_HEIGHT } else { 0.0 };
     let body = if title + lines > 0.0 { title + lines * LINE_HEIGHT + 12.0 } else { 0.0 };
-    let height = (tabs * TAB_HEIGHT + body).max(incoming + 10.0).max(outgoing * 11.0 + 10.0);
+    let height = (tabs * TAB_HEIGHT + body).max(side + 10.0);
     (needed + 2.0 * PADDING, height.max(30.0))
 }
 
 impl Card<'_> {
+    /// The change of a tab's host or subset, where it is not that of the whole box.
+    pub(super) fn sign_of(&self, node: &Node) -> Option<Change> {
+        node.change.filter(|_| node.change != self.node.change)
+    }
+
     /// Hosts and subsets say everything in their tabs.
     pub(super) fn has_title(&self) -> bool {
         self.tabs.iter().all(|tab| {
@@ -146,14 +161,19 @@ impl Card<'_> {
 
 /// Room for the end of a line beside the box.
 fn end_height(link: &Link<'_>) -> f64 {
-    if label_of(link).is_empty() { 13.0 } else { LABEL_HEIGHT + 2.0 }
+    match (label_of(link).is_empty(), link.tls.is_some() || link.is_signed) {
+        (false, _) => LABEL_HEIGHT + 2.0,
+        (true, true) => 17.0,
+        (true, false) => 12.0,
+    }
 }
 
 fn end_width(link: &Link<'_>) -> f64 {
     let label = label_of(link);
     let label = if label.is_empty() { 0.0 } else { width(&label, SMALL) + 14.0 };
     let lock = if link.tls.is_some() { LOCK } else { 0.0 };
-    label + lock + ARROW + 6.0
+    let sign = if link.is_signed { SIGN } else { 0.0 };
+    label + lock + sign + ARROW + 6.0
 }
 
 /// In which vertical part of the drawing something stands.
@@ -183,6 +203,23 @@ pub(super) fn layout(picture: &Picture<'_>) -> Layout {
     Drawing::new(picture, columns).draw()
 }
 
+/// Where the columns are.
+struct Columns {
+    xs: Vec<f64>,
+    widths: Vec<f64>,
+    /// The room for lines to turn before each.
+    turns: Vec<f64>,
+    /// The right edge of everything.
+    right: f64,
+}
+
+impl Columns {
+    /// Left edge and width.
+    fn of(&self, column: usize) -> (f64, f64) {
+        (self.xs.get(column).copied().unwrap_or(0.0), self.widths.get(column).copied().unwrap_or(0.0))
+    }
+}
+
 struct Drawing<'p, 'g> {
     picture: &'p Picture<'g>,
     column: Vec<usize>,
@@ -195,16 +232,20 @@ struct Drawing<'p, 'g> {
 impl<'p, 'g> Drawing<'p, 'g> {
     fn new(picture: &'p Picture<'g>, column: Vec<usize>) -> Self {
         let at = |card: usize| column.get(card).copied().unwrap_or(0);
-        let sizes: Vec<(f64, f64)> = picture
-            .cards
-            .iter()
-            .enumerate()
-            .map(|(index, card)| {
-                let ends = picture.links.iter().filter(|link| link.to == index).map(end_height).sum();
-                let starts = picture.links.iter().filter(|link| link.from == index).count();
-                size(card, ends, starts)
-            })
-            .collect();
+        // What lines need at the left and right side of each box.
+        let mut sides: Vec<(f64, f64)> = vec![(0.0, 0.0); picture.cards.len()];
+        for link in &picture.links {
+            let is_within = at(link.from) == at(link.to);
+            let (left, right) = if at(link.from) > at(link.to) { (link.to, link.from) } else { (link.from, link.to) };
+            if let Some(side) = sides.get_mut(left) {
+                side.1 += if is_within { end_height(link) } else { START_HEIGHT };
+            }
+            if let Some(side) = sides.get_mut(right) {
+                *(if is_within { &mut side.1 } else { &mut side.0 }) += end_height(link);
+            }
+        }
+        let sizes: Vec<(f64, f64)> =
+            picture.cards.iter().zip(sides).map(|(card, (left, right))| size(card, left.max(right))).collect();
         // The columns that each island crosses.
         let mut extents: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         for (index, card) in picture.cards.iter().enumerate() {
@@ -237,8 +278,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
             let island = |card: usize| picture.cards.get(card).and_then(|card| card.node.island);
             let mut path = vec![left];
             for column in at(left).saturating_add(1)..at(right) {
-                let own = [island(right), island(left)].into_iter().flatten();
-                let lane = lane_of(own.into_iter().find(|island| crosses(*island, column)), column);
+                // A lane is free of other islands in every column.
+                let lane = lane_of(island(right).or(island(left)), column);
                 path.push(items.len());
                 items.push(Item { column, lane, height: PASSAGE, y: 0.0, before: vec![], after: vec![] });
             }
@@ -260,13 +301,12 @@ impl<'p, 'g> Drawing<'p, 'g> {
 
     fn draw(mut self) -> Layout {
         let lanes = self.heights();
-        let (xs, widths, right) = self.widths();
+        let columns = self.widths();
         let rect = |drawing: &Self, index: usize| {
             let column = drawing.column.get(index).copied().unwrap_or(0);
             let (item, size) = (drawing.items.get(index), drawing.sizes.get(index));
             let height = size.map_or(0.0, |size| size.1);
-            let x = xs.get(column).copied().unwrap_or(0.0);
-            let width = widths.get(column).copied().unwrap_or(0.0);
+            let (x, width) = columns.of(column);
             Rect { x, y: item.map_or(0.0, |item| item.y) - height / 2.0, width, height }
         };
         // Everything moves down to just below the header.
@@ -299,8 +339,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
             band.x = left;
             band.width = right - left;
         }
-        let routes = self.routes(&cards, &xs, &widths);
-        let mut layout = Layout { width: right, height: 0.0, cards, routes, bands };
+        let routes = self.routes(&cards, &columns);
+        let mut layout = Layout { width: columns.right, height: 0.0, cards, routes, bands };
         let mut bottom: f64 = HEADER;
         for rect in layout.cards.iter().chain(layout.bands.values()) {
             bottom = bottom.max(rect.bottom());
@@ -308,6 +348,10 @@ impl<'p, 'g> Drawing<'p, 'g> {
         }
         for route in &layout.routes {
             bottom = bottom.max(route.start.1).max(route.tip.1 + 6.0);
+            for step in &route.steps {
+                let (Step::Line { y, .. } | Step::Curve { y, .. }) = step;
+                bottom = bottom.max(y + 6.0);
+            }
             if let Some((rect, _)) = &route.label {
                 bottom = bottom.max(rect.bottom());
                 layout.width = layout.width.max(rect.right() + MARGIN);
@@ -367,7 +411,7 @@ impl<'p, 'g> Drawing<'p, 'g> {
                     .iter()
                     .filter_map(|index| {
                         let item = self.items.get(*index)?;
-                        let (before, after) = (self.mean(&item.before), self.mean(&item.after));
+                        let (before, after) = (self.mean(item, &item.before), self.mean(item, &item.after));
                         let both = before.zip(after).filter(|_| last).map(|(a, b)| f64::midpoint(a, b));
                         let one = if rightwards { before.or(after) } else { after.or(before) };
                         Some((both.or(one).unwrap_or(item.y), *index))
@@ -385,13 +429,19 @@ impl<'p, 'g> Drawing<'p, 'g> {
         lanes
     }
 
-    fn mean(&self, items: &[usize]) -> Option<f64> {
-        if items.is_empty() {
-            return None;
+    /// The middle of some neighbours. On an island its own count first, so that islands of one shape look alike.
+    fn mean(&self, item: &Item, neighbours: &[usize]) -> Option<f64> {
+        let all: Vec<&Item> = neighbours.iter().filter_map(|index| self.items.get(*index)).collect();
+        let mut own: Vec<&Item> = all.iter().copied().filter(|other| other.lane == item.lane).collect();
+        let is_alone = matches!(item.lane, Lane::Island(_)) && item.before.iter().chain(&item.after).all(|index| {
+            self.items.get(*index).is_none_or(|other| other.lane != item.lane)
+        });
+        if !matches!(item.lane, Lane::Island(_)) || is_alone {
+            own = all;
         }
         #[allow(clippy::cast_precision_loss)]
-        let count = items.len() as f64;
-        Some(items.iter().filter_map(|index| self.items.get(*index)).map(|item| item.y).sum::<f64>() / count)
+        let count = own.len() as f64;
+        (!own.is_empty()).then(|| own.iter().map(|item| item.y).sum::<f64>() / count)
     }
 
     fn settle(&mut self, items: &[usize], wishes: &[f64], bounds: (f64, f64)) {
@@ -404,38 +454,46 @@ impl<'p, 'g> Drawing<'p, 'g> {
         }
     }
 
-    /// Left edge and width of each column, and the right edge of everything.
-    fn widths(&self) -> (Vec<f64>, Vec<f64>, f64) {
+    /// Left edge, width and the turns before each column, and the right edge of everything. Lines turn right after
+    /// a column and then run straight: where their labels are, no line crosses another.
+    fn widths(&self) -> Columns {
         let count = self.column.iter().max().map_or(0, |last| last + 1);
-        let mut widths = vec![0.0_f64; count];
-        let mut gaps = vec![0.0_f64; count + 1];
+        let mut columns = Columns { xs: Vec::new(), widths: vec![0.0; count], turns: vec![GAP; count], right: 0.0 };
+        let mut runs = vec![0.0_f64; count + 1];
         for (column, size) in self.column.iter().zip(&self.sizes) {
-            if let Some(width) = widths.get_mut(*column) {
+            if let Some(width) = columns.widths.get_mut(*column) {
                 *width = width.max(size.0);
             }
         }
-        for link in &self.picture.links {
+        for (link, path) in self.picture.links.iter().zip(&self.paths) {
             let at = |card: usize| self.column.get(card).copied().unwrap_or(0);
             // A line within a column goes around its right side.
-            let gap = at(link.from).max(at(link.to)) + usize::from(at(link.from) == at(link.to));
-            let curve = if at(link.from) == at(link.to) { 70.0 } else { GAP };
-            if let Some(gap) = gaps.get_mut(gap) {
-                *gap = gap.max(curve + end_width(link));
+            let is_within = at(link.from) == at(link.to);
+            let column = at(link.from).max(at(link.to)) + usize::from(is_within);
+            if let Some(run) = runs.get_mut(column) {
+                *run = run.max(end_width(link) + if is_within { 50.0 } else { 0.0 });
+            }
+            for (from, to) in path.iter().zip(path.iter().skip(1)) {
+                let (Some(from), Some(to)) = (self.items.get(*from), self.items.get(*to)) else { continue };
+                if let Some(turn) = columns.turns.get_mut(to.column) {
+                    *turn = turn.max(((to.y - from.y).abs() * 0.25).min(WIDE_GAP));
+                }
             }
         }
-        let mut xs = Vec::with_capacity(count);
         let mut x = MARGIN;
-        for (column, width) in widths.iter().enumerate() {
+        for (column, width) in columns.widths.iter().enumerate() {
+            let turn = columns.turns.get(column).copied().unwrap_or(GAP);
             if column > 0 {
-                x += gaps.get(column).copied().unwrap_or(0.0).max(GAP + 10.0);
+                x += runs.get(column).copied().unwrap_or(0.0) + turn;
             }
-            xs.push(x);
+            columns.xs.push(x);
             x += width;
         }
-        (xs, widths, x + gaps.get(count).copied().unwrap_or(0.0) + MARGIN)
+        columns.right = x + runs.get(count).copied().unwrap_or(0.0) + MARGIN;
+        columns
     }
 
-    fn routes(&self, cards: &[Rect], xs: &[f64], widths: &[f64]) -> Vec<Route> {
+    fn routes(&self, cards: &[Rect], columns: &Columns) -> Vec<Route> {
         let starts = self.ends(cards, true);
         let ends = self.ends(cards, false);
         let mut routes = Vec::new();
@@ -467,39 +525,24 @@ impl<'p, 'g> Drawing<'p, 'g> {
                     };
                     (rect, label)
                 });
+                let sign = (x + ARROW + lock + label_width + 4.0 + SIGN / 2.0, y1);
                 let lock = (x + ARROW + LOCK / 2.0, y1);
-                routes.push(Route { start, steps, tip: (x, y1), points_left: true, label, lock });
+                routes.push(Route { start, steps, tip: (x, y1), points_left: true, label, lock, sign });
                 continue;
             }
             let mut steps = Vec::new();
             let mut from = start;
-            let mut curve = |from: (f64, f64), to: (f64, f64)| {
-                let reach = (to.0 - from.0) * 0.5;
-                steps.push(Step::Curve {
-                    x1: from.0 + reach,
-                    y1: from.1,
-                    x2: to.0 - reach,
-                    y2: to.1,
-                    x: to.0,
-                    y: to.1,
-                });
-            };
-            let mut passages = Vec::new();
-            for item in path.iter().skip(1).take(path.len().saturating_sub(2)) {
+            for item in path.iter().skip(1) {
                 let Some(item) = self.items.get(*item) else { continue };
-                let x = xs.get(item.column).copied().unwrap_or(0.0);
-                let past = x + widths.get(item.column).copied().unwrap_or(0.0);
-                passages.push((x, past, item.y));
+                let (x, past) = columns.of(item.column);
+                let is_last = Some(item.column) == path.last().and_then(|last| self.column.get(*last)).copied();
+                let y = if is_last { y1 } else { item.y };
+                let turn = columns.turns.get(item.column).copied().unwrap_or(GAP);
+                let middle = from.0 + turn / 2.0;
+                steps.push(Step::Curve { x1: middle, y1: from.1, x2: middle, y2: y, x: from.0 + turn, y });
+                from = (if is_last { x } else { x + past }, y);
+                steps.push(Step::Line { x: from.0, y });
             }
-            let run = end_width(link);
-            for (x, past, y) in passages {
-                curve(from, (x, y));
-                from = (x, y);
-                curve(from, (past, y));
-                from = (past, y);
-            }
-            curve(from, (right.x - run, y1));
-            steps.push(Step::Line { x: right.x, y: y1 });
             let reversed = at(link.from) > at(link.to);
             let tip = if reversed { start } else { (right.x, y1) };
             let lock_x = right.x - ARROW - LOCK / 2.0;
@@ -512,14 +555,17 @@ impl<'p, 'g> Drawing<'p, 'g> {
                 };
                 (rect, label)
             });
-            routes.push(Route { start, steps, tip, points_left: reversed, label, lock: (lock_x, y1) });
+            let sign = (right.x - ARROW - lock - 3.0 - label_width - SIGN / 2.0, y1);
+            routes.push(Route { start, steps, tip, points_left: reversed, label, lock: (lock_x, y1), sign });
         }
         routes
     }
 
     /// Where lines leave or meet the sides of boxes: in the order of what is at their other ends.
     fn ends(&self, cards: &[Rect], starts: bool) -> BTreeMap<usize, f64> {
-        let mut by_side: BTreeMap<(usize, bool), Vec<(f64, usize, f64)>> = BTreeMap::new();
+        // By box and side: how high the other end is, which line, and its room.
+        type Ends = Vec<(f64, usize, f64)>;
+        let mut by_side: BTreeMap<(usize, bool), Ends> = BTreeMap::new();
         for (index, link) in self.picture.links.iter().enumerate() {
             let path = self.paths.get(index).map_or(&[][..], Vec::as_slice);
             let (Some(left), Some(right)) = (path.first(), path.last()) else { continue };
@@ -527,7 +573,7 @@ impl<'p, 'g> Drawing<'p, 'g> {
                 |item: Option<&usize>| item.and_then(|item| self.items.get(*item)).map_or(0.0, |item| item.y);
             let within = self.column.get(*left) == self.column.get(*right);
             let right_side = by_side.entry((*left, true)).or_default();
-            right_side.push((y(path.get(1)), index, if within { end_height(link) } else { 12.0 }));
+            right_side.push((y(path.get(1)), index, if within { end_height(link) } else { START_HEIGHT }));
             let before = path.len().checked_sub(2).and_then(|index| path.get(index));
             // A line within a column comes back to the right side.
             by_side.entry((*right, within)).or_default().push((y(before), index | END, end_height(link)));

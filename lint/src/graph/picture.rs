@@ -41,6 +41,8 @@ pub(super) struct Link<'g> {
     pub label: String,
     pub tls: Option<Tls>,
     pub change: Option<Change>,
+    /// The change has a sign of its own.
+    pub is_signed: bool,
     pub crosses: bool,
 }
 
@@ -178,7 +180,7 @@ impl<'g> Composer<'g> {
         } else if node.is_external {
             lines.push("outside the mesh".to_owned());
         } else if node.is_idle && node.change != Some(Change::Removed) {
-            lines.push("no route leads here".to_owned());
+            lines.push("gets no requests".to_owned());
         } else if node.kind == NodeKind::Subset && !self.selected.contains_key(&node.id) {
             lines.push("selects no pods".to_owned());
         }
@@ -278,17 +280,26 @@ impl<'g> Composer<'g> {
                 true => first,
                 false => Some(Change::Changed),
             };
-            if let Some(before) = edges.iter().find_map(|edge| edge.before.as_ref()) {
-                let before = if before.is_empty() { "everything" } else { before };
-                let now = if label.is_empty() { "everything" } else { &label };
-                label = format!("{now} (was {before})");
+            // What it was before is told where it is short, such as a weight; the tooltip has the rest.
+            if let Some(before) = edges.iter().find_map(|edge| edge.before.as_ref()).filter(|b| !b.is_empty()) {
+                if label.is_empty() {
+                    "all requests".clone_into(&mut label);
+                }
+                if label.chars().count() + before.chars().count() < 14 {
+                    label = format!("{label} (was {before})");
+                }
             }
+            // A line of a box that is new or gone is so too, and says it by its stroke; a condition says it once more.
+            let ends = [from, to].map(|card| self.cards.get(card).and_then(|card| card.node.change));
+            let is_signed = change.is_some() && (!label.is_empty() || !ends.contains(&change));
             Some(Link {
+                is_signed,
                 from,
                 to,
                 kind,
                 label,
-                tls: shown.iter().filter_map(|edge| edge.tls).max(),
+                // How calls that are gone were protected does not matter any more.
+                tls: lasting.iter().filter_map(|edge| edge.tls).max(),
                 change,
                 crosses: shown.iter().any(|edge| edge.crosses),
                 edges,

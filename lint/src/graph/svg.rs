@@ -8,20 +8,23 @@ mod style;
 use std::fmt::Write as _;
 
 use super::layout::{
-    ARROW, HEADER, HEADING, LABEL_HEIGHT, LINE_HEIGHT, Layout, PADDING, Rect, Route, SMALL, Step, TAB,
+    ARROW, HEADER, HEADING, LABEL_HEIGHT, LINE_HEIGHT, Layout, PADDING, Rect, Route, SIGN, SMALL, Step, TAB,
     TAB_HEIGHT, TITLE, TITLE_HEIGHT, chip_width, layout, shorten,
 };
 use super::picture::{Card, Link, Picture, Tab};
 use super::text::width;
 use super::{Change, EdgeKind, Graph, Id, Node, NodeKind, Options, Tls};
 
+const NOTHING: &str = "Nothing here: no gateway, no route, and no Service with pods.";
+
 pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
     let picture = Picture::of(graph);
     let layout = layout(&picture);
     let legend = legend::legend(graph, &picture, layout.width.max(420.0));
     let title = if options.title.is_empty() { "Routing" } else { options.title };
-    let total_width = layout.width.max(width(title, HEADING) * 1.1 + 40.0).max(legend.width).ceil();
-    let height = (layout.height + 16.0 + legend.height).ceil();
+    let nothing = if picture.cards.is_empty() { width(NOTHING, SMALL) + 32.0 } else { 0.0 };
+    let total_width = layout.width.max(width(title, HEADING) * 1.1 + 40.0).max(legend.width).max(nothing).ceil();
+    let height = (layout.height + if picture.cards.is_empty() { 28.0 } else { 16.0 } + legend.height).ceil();
     let mut out = String::new();
     let focus = if options.highlight.is_empty() { "" } else { " focus" };
     let _ = writeln!(
@@ -29,12 +32,15 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"coalmine-graph{focus}\" role=\"img\" aria-label=\"{title}\" \
          viewBox=\"0 0 {total_width} {height}\" width=\"{total_width}\" height=\"{height}\">\n<title>{title}</title>\n\
          <desc>{}</desc>\n<style>\n{}</style>\n<rect class=\"page\" width=\"{total_width}\" height=\"{height}\" rx=\"8\"/>\n\
-         <text class=\"heading\" x=\"20\" y=\"{HEADER}\">{title}</text>",
+         <text class=\"heading\" x=\"16\" y=\"{HEADER}\">{title}</text>",
         escape(&description(&picture)),
         style::STYLE,
         title = escape(title),
     );
     let drawing = Drawing { graph, picture: &picture, layout: &layout, options };
+    if picture.cards.is_empty() {
+        let _ = writeln!(out, "<text class=\"small muted\" x=\"16\" y=\"{}\">{NOTHING}</text>", HEADER + 24.0);
+    }
     drawing.bands(&mut out);
     for (link, route) in picture.links.iter().zip(&layout.routes) {
         drawing.line(&mut out, link, route);
@@ -118,6 +124,10 @@ impl Drawing<'_, '_> {
         island.map_or_else(String::new, |island| format!(" i{}", island.color % style::COLORS))
     }
 
+    fn kind(&self, card: usize) -> Option<NodeKind> {
+        self.picture.cards.get(card).map(|card| card.node.kind)
+    }
+
     /// ` on` for what is highlighted.
     fn focus<'i>(&self, ids: impl IntoIterator<Item = &'i Id>) -> &'static str {
         if ids.into_iter().any(|id| self.options.highlight.contains(id)) { " on" } else { "" }
@@ -144,7 +154,12 @@ impl Drawing<'_, '_> {
     fn open(&self, out: &mut String, link: &Link<'_>, part: &str) {
         let from = self.picture.cards.get(link.from).and_then(|card| card.node.island);
         let to = self.picture.cards.get(link.to).and_then(|card| card.node.island);
-        let color = if link.crosses { " cross".to_owned() } else { self.color(to.or(from)) };
+        let is_stray = from.is_none() && self.kind(link.from) == Some(NodeKind::Workload);
+        let color = match (link.crosses, is_stray) {
+            (true, _) => " cross".to_owned(),
+            (false, true) => String::new(),
+            (false, false) => self.color(to.or(from)),
+        };
         let kind = match link.kind {
             EdgeKind::Route => "",
             EdgeKind::Mirror => " mirror",
@@ -170,6 +185,9 @@ impl Drawing<'_, '_> {
         let (from, to) = (self.picture.cards.get(link.from), self.picture.cards.get(link.to));
         if let (Some(from), Some(to)) = (from, to) {
             let mut text = sentence(from, to, link);
+            for before in link.edges.iter().filter_map(|edge| edge.before.as_ref()) {
+                let _ = write!(text, "\nbefore: {}", if before.is_empty() { "all requests" } else { before });
+            }
             for reason in link.edges.iter().map(|edge| &edge.tls_reason).filter(|reason| !reason.is_empty()) {
                 let _ = write!(text, "\n{reason}");
             }
@@ -213,7 +231,7 @@ impl Drawing<'_, '_> {
 
     /// The label and the lock, above all lines.
     fn marks(&self, out: &mut String, link: &Link<'_>, route: &Route) {
-        if route.label.is_none() && link.tls.is_none() {
+        if route.label.is_none() && link.tls.is_none() && !link.is_signed {
             return;
         }
         self.open(out, link, "marks");
@@ -230,6 +248,9 @@ impl Drawing<'_, '_> {
         }
         if let Some(tls) = link.tls {
             out.push_str(&lock(tls, route.lock.0, route.lock.1));
+        }
+        if let Some(change) = link.change.filter(|_| link.is_signed) {
+            out.push_str(&badge(change, route.sign.0, route.sign.1));
         }
         self.close(out, link);
     }
@@ -256,10 +277,20 @@ impl Drawing<'_, '_> {
             attributes(&rect),
             if node.kind == NodeKind::Client { (rect.height / 2.0).min(24.0) } else { 7.0 }
         );
+        #[allow(clippy::cast_precision_loss)]
+        let (tabs, lines) = (card.tabs.len() as f64, card.lines.len() as f64);
+        let has_body = card.has_title() || !card.lines.is_empty();
         let mut y = rect.y;
+        if !has_body {
+            y += (rect.height - tabs * TAB_HEIGHT) / 2.0;
+        }
         for tab in &card.tabs {
             self.tab(out, card, tab, rect, y);
             y += TAB_HEIGHT;
+            if has_body {
+                let (from, to) = (number(rect.x), number(rect.right()));
+                let _ = write!(out, "<path class=\"rule\" d=\"M{from} {}H{to}\"/>", number(y));
+            }
         }
         let is_centered = card.tabs.is_empty();
         let (x, anchor) = if is_centered {
@@ -267,8 +298,6 @@ impl Drawing<'_, '_> {
         } else {
             (rect.x + PADDING, "")
         };
-        #[allow(clippy::cast_precision_loss)]
-        let lines = card.lines.len() as f64;
         let title = if card.has_title() { TITLE_HEIGHT } else { 0.0 };
         // What is left of a box that is higher than its text goes around the text.
         let spare = (rect.bottom() - y - title - lines * LINE_HEIGHT).max(0.0);
@@ -294,7 +323,7 @@ impl Drawing<'_, '_> {
             y += LINE_HEIGHT;
         }
         if let Some(change) = node.change {
-            out.push_str(&badge(change, rect.right() - 4.0, rect.y + 3.0));
+            out.push_str(&badge(change, rect.right() - 1.0, rect.y + 0.5));
         }
         out.push_str("</g>\n");
     }
@@ -302,7 +331,6 @@ impl Drawing<'_, '_> {
     fn tab(&self, out: &mut String, card: &Card<'_>, tab: &Tab<'_>, rect: Rect, y: f64) {
         let baseline = number(y + 16.0);
         let name = shorten(&tab.name, TAB);
-        let sign = |node: &Node| node.change.filter(|_| node.change != card.node.change);
         let _ = write!(
             out,
             "<g data-id=\"{}\"{}><title>{}</title><text class=\"tab\" x=\"{}\" y=\"{baseline}\">{}</text></g>",
@@ -313,9 +341,9 @@ impl Drawing<'_, '_> {
             escape(&name)
         );
         let mut x = rect.x + PADDING + width(&name, TAB) * 1.06 + 6.0;
-        if let Some(change) = sign(tab.host).filter(|change| *change != Change::Removed) {
+        if let Some(change) = card.sign_of(tab.host).filter(|change| *change != Change::Removed) {
             out.push_str(&badge(change, x + 5.0, y + 12.0));
-            x += 16.0;
+            x += SIGN;
         }
         for subset in &tab.subsets {
             let name = shorten(&subset.name, SMALL);
@@ -332,10 +360,10 @@ impl Drawing<'_, '_> {
                 number(y + 15.7),
                 escape(&name)
             );
-            x += chip.width + 6.0;
-            if let Some(change) = sign(subset) {
-                out.push_str(&badge(change, x + 2.0, y + 12.0));
-                x += 14.0;
+            x += chip.width + 5.0;
+            if let Some(change) = card.sign_of(subset) {
+                out.push_str(&badge(change, x + 5.0, y + 12.0));
+                x += SIGN;
             }
         }
         if !tab.ports.is_empty() {
@@ -344,15 +372,6 @@ impl Drawing<'_, '_> {
                 "<text class=\"small muted\" x=\"{}\" y=\"{baseline}\" text-anchor=\"end\">{}</text>",
                 number(rect.right() - PADDING),
                 escape(&tab.ports)
-            );
-        }
-        if y + TAB_HEIGHT < rect.bottom() - 2.0 {
-            let _ = write!(
-                out,
-                "<path class=\"rule\" d=\"M{} {}H{}\"/>",
-                number(rect.x),
-                number(y + TAB_HEIGHT),
-                number(rect.right())
             );
         }
     }

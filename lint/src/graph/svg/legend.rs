@@ -15,7 +15,7 @@ pub(super) struct Legend {
 }
 
 const ROW: f64 = 22.0;
-const MARGIN: f64 = 20.0;
+const MARGIN: f64 = 16.0;
 
 pub(super) fn legend(graph: &Graph, picture: &Picture<'_>, limit: f64) -> Legend {
     let mut entries: Vec<(String, String)> = Vec::new();
@@ -24,18 +24,19 @@ pub(super) fn legend(graph: &Graph, picture: &Picture<'_>, limit: f64) -> Legend
             entries.push((lock(tls, 8.0, 0.0), super::tls_words(tls).to_owned()));
         }
     }
-    let swatch = |class: &str| format!("<g class=\"{class}\"><path class=\"line\" d=\"M-3 0H18\"/></g>");
+    let swatch = |class: &str| {
+        format!("<g class=\"{class}\"><path class=\"line\" d=\"M-3 0H18\"/></g>")
+    };
     if picture.links.iter().any(|link| link.crosses) {
         entries.push((swatch("cross"), "crosses versions".to_owned()));
     }
     if picture.links.iter().any(|link| link.kind == EdgeKind::Mirror) {
         entries.push((swatch("mirror"), "copies of requests".to_owned()));
     }
-    if picture.cards.iter().any(|card| card.node.is_idle) {
+    if picture.cards.iter().any(|card| card.node.is_idle && card.node.change != Some(Change::Removed)) {
         let rect = Rect { x: -2.0, y: -6.0, width: 18.0, height: 12.0 };
-        let sign =
-            format!("<g class=\"idle\"><rect class=\"box\" {} rx=\"3\"/></g>", super::attributes(&rect));
-        entries.push((sign, "nothing is sent here".to_owned()));
+        let sign = format!("<g class=\"idle\"><rect class=\"box\" {} rx=\"3\"/></g>", super::attributes(&rect));
+        entries.push((sign, "gets no requests".to_owned()));
     }
     if graph.compared {
         for (change, word) in

@@ -9,9 +9,9 @@ pub(super) const STYLE: &str = "\
 .coalmine-graph text{fill:#1f2328}
 .coalmine-graph .page{fill:#ffffff}
 .coalmine-graph .heading{font-size:14px;font-weight:600}
-.coalmine-graph .title{font-size:12.5px;font-weight:600}
-.coalmine-graph .tab{font-size:11.5px;font-weight:600}
-.coalmine-graph .small,.coalmine-graph .band text{font-size:10.5px}
+.coalmine-graph .title{font-size:12px;font-weight:600}
+.coalmine-graph .tab{font-size:11px;font-weight:600}
+.coalmine-graph .small,.coalmine-graph .band text{font-size:10px}
 .coalmine-graph .muted{fill:#59636e}
 .coalmine-graph .box,.coalmine-graph .label{fill:#ffffff;stroke:#818b98;stroke-width:1.2}
 .coalmine-graph .gateway .box,.coalmine-graph .client .box{fill:#f6f8fa}
@@ -38,7 +38,7 @@ pub(super) const STYLE: &str = "\
 .coalmine-graph .lock.broken .shackle{stroke-width:2}
 .coalmine-graph .lock.plain circle,.coalmine-graph .lock.plain .shackle{stroke:#9a6700}
 .coalmine-graph .added .box,.coalmine-graph .added .line{stroke-width:2.6}
-.coalmine-graph .removed .box,.coalmine-graph .removed .line,.coalmine-graph .chip.removed rect{stroke-dasharray:5 4;stroke:#818b98}
+.coalmine-graph .removed .box,.coalmine-graph .removed .line,.coalmine-graph .removed .label,.coalmine-graph .chip.removed rect{stroke-dasharray:5 4;stroke:#818b98}
 .coalmine-graph .removed .box{fill:none}
 .coalmine-graph .removed .tip{fill:#818b98}
 .coalmine-graph .removed text{opacity:.7}
@@ -68,7 +68,7 @@ pub(super) const STYLE: &str = "\
 .coalmine-graph .cross .line,.coalmine-graph .cross .label,.coalmine-graph .lock.broken circle,.coalmine-graph .lock.broken .shackle{stroke:#ff7b72}
 .coalmine-graph .cross .tip{fill:#ff7b72}
 .coalmine-graph .lock.plain circle,.coalmine-graph .lock.plain .shackle{stroke:#e3b341}
-.coalmine-graph .removed .box,.coalmine-graph .removed .line{stroke:#7d8590}
+.coalmine-graph .removed .box,.coalmine-graph .removed .line,.coalmine-graph .removed .label{stroke:#7d8590}
 .coalmine-graph .removed .box{fill:none}
 .coalmine-graph .removed .tip{fill:#7d8590}
 }
