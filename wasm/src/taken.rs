@@ -74,17 +74,12 @@ fn cased(kind: &str) -> String {
 
 fn arrive(caller: &Id, outcome: &Outcome, taken: &mut Vec<String>) {
     let Some(name) = &outcome.host else { return };
-    let host = Id::host(name);
+    // The host of a subset stands for the pods of all versions.
     let called = match &outcome.subset {
-        Some((subset, _)) => {
-            let subset = Id::subset(name, subset);
-            add(taken, Id::edge(&host, &subset));
-            subset
-        }
-        None => host.clone(),
+        Some((subset, _)) => Id::subset(name, subset),
+        None => Id::host(name),
     };
     add(taken, Id::edge(caller, &called));
-    add(taken, host);
     for endpoint in &outcome.endpoints {
         let workload = workload(&endpoint.workload.object);
         add(taken, Id::edge(&called, &workload));

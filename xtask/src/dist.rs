@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{root, tools};
 
 mod image;
-mod module;
+pub(crate) mod module;
 
 /// The module may not grow past this: Envoy compiles all of it before it serves.
 const SIZE_LIMIT: usize = 250 * 1024;

@@ -10,13 +10,14 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
+use crate::dist::module::remapped_paths;
 use crate::{root, run, tools};
 
 mod examples;
 mod playground;
 
 /// The module may not grow past this, compressed as servers send it: people wait for it.
-const SIZE_LIMIT: usize = 950_000;
+const SIZE_LIMIT: usize = 900 * 1024;
 
 /// What was written.
 pub(crate) struct Package {
@@ -44,7 +45,10 @@ pub(crate) fn run_task() -> Result<()> {
 pub(crate) fn package() -> Result<Package> {
     tools::wasm_targets()?;
     let target = "wasm32-unknown-unknown";
-    run("cargo", &["build", "--package", "coalmine-wasm", "--lib", "--target", target, "--profile", "web"])?;
+    // Panic messages name source files; whose machine they were on is nobody's business.
+    let flags = format!("target.{target}.rustflags={}", json!(remapped_paths(&root())?));
+    let build = ["build", "--package", "coalmine-wasm", "--lib", "--target", target, "--profile", "web"];
+    run("cargo", &[&build[..], &["--config", &flags]].concat())?;
     let target_dir =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let module = target_dir.join(target).join("web/coalmine_wasm.wasm");
