@@ -153,7 +153,7 @@ describe("playground", { concurrency: false }, () => {
     assert.equal(await page.getByRole("tab", { name: "voting-storage.yaml" }).getAttribute("aria-selected"), "true");
     assert.match(await page.locator(".cm-activeLine").textContent(), /voting-storage-2-0/);
     await page.click("#as-list");
-    assert.match(await page.locator("#graph").textContent(), /gateway voting-app-gateway calls subset v2-0: cookie featureflag=on, mTLS/);
+    assert.match(await page.locator("#graph").textContent(), /gateway voting-app-gateway calls voting-app subset v2-0: cookie featureflag=on, mTLS/);
     await picture("4-list");
     await accessible("list");
     await page.click("#as-list");

@@ -574,7 +574,10 @@ mod tests {
         for name in ["voting-app-2-0", "voting-analytics-2-0", "voting-storage-2-0"] {
             assert!(canary.contains(&workload(name)), "{name}: {canary:#?}");
         }
-        assert!(!canary.iter().any(|id| id.contains("1-0") || id.starts_with("host/voting-app.")), "{canary:#?}");
+        assert!(
+            !canary.iter().any(|id| id.contains("1-0") || id.starts_with("host/voting-app.")),
+            "{canary:#?}"
+        );
         assert!(taken("").contains(&workload("voting-app-1-0")));
         let options = GraphOptions { step, ..GraphOptions::default() };
         let known: Vec<String> = texts

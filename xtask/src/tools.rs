@@ -178,8 +178,9 @@ pub(crate) fn node_packages() -> Result<Option<PathBuf>> {
     if fs::read(&done).ok().as_ref() != Some(&lock) {
         let folder = folder.to_string_lossy().into_owned();
         let fetch = ["--prefix", &folder, "--ignore-scripts", "--fetch-retries=2", "--fetch-timeout=60000"];
-        run("npm", &[&["ci"], &fetch[..]].concat())
-            .context("the playground's packages come from the npm registry; check the network and npm's settings")?;
+        run("npm", &[&["ci"], &fetch[..]].concat()).context(
+            "the playground's packages come from the npm registry; check the network and npm's settings",
+        )?;
         fs::write(&done, &lock)?;
     }
     Ok(Some(folder))

@@ -29,7 +29,12 @@ pub(crate) struct Package {
     pub(crate) gzip: usize,
 }
 
-/// Builds the package and says what there is.
+/// Builds the package and the page; false where there is no Node for the page and the tests of both.
+pub(crate) fn build() -> Result<bool> {
+    Ok(playground::build(&package()?)?.is_some())
+}
+
+/// Builds the package and the page and says what there is.
 pub(crate) fn run_task() -> Result<()> {
     let package = package()?;
     println!("npm       {}", package.folder.display());

@@ -236,7 +236,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
         let mut sides: Vec<(f64, f64)> = vec![(0.0, 0.0); picture.cards.len()];
         for link in &picture.links {
             let is_within = at(link.from) == at(link.to);
-            let (left, right) = if at(link.from) > at(link.to) { (link.to, link.from) } else { (link.from, link.to) };
+            let (left, right) =
+                if at(link.from) > at(link.to) { (link.to, link.from) } else { (link.from, link.to) };
             if let Some(side) = sides.get_mut(left) {
                 side.1 += if is_within { end_height(link) } else { START_HEIGHT };
             }
@@ -244,8 +245,12 @@ impl<'p, 'g> Drawing<'p, 'g> {
                 *(if is_within { &mut side.1 } else { &mut side.0 }) += end_height(link);
             }
         }
-        let sizes: Vec<(f64, f64)> =
-            picture.cards.iter().zip(sides).map(|(card, (left, right))| size(card, left.max(right))).collect();
+        let sizes: Vec<(f64, f64)> = picture
+            .cards
+            .iter()
+            .zip(sides)
+            .map(|(card, (left, right))| size(card, left.max(right)))
+            .collect();
         // The columns that each island crosses.
         let mut extents: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         for (index, card) in picture.cards.iter().enumerate() {
@@ -433,9 +438,12 @@ impl<'p, 'g> Drawing<'p, 'g> {
     fn mean(&self, item: &Item, neighbours: &[usize]) -> Option<f64> {
         let all: Vec<&Item> = neighbours.iter().filter_map(|index| self.items.get(*index)).collect();
         let mut own: Vec<&Item> = all.iter().copied().filter(|other| other.lane == item.lane).collect();
-        let is_alone = matches!(item.lane, Lane::Island(_)) && item.before.iter().chain(&item.after).all(|index| {
-            self.items.get(*index).is_none_or(|other| other.lane != item.lane)
-        });
+        let is_alone = matches!(item.lane, Lane::Island(_))
+            && item
+                .before
+                .iter()
+                .chain(&item.after)
+                .all(|index| self.items.get(*index).is_none_or(|other| other.lane != item.lane));
         if !matches!(item.lane, Lane::Island(_)) || is_alone {
             own = all;
         }
@@ -458,7 +466,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
     /// a column and then run straight: where their labels are, no line crosses another.
     fn widths(&self) -> Columns {
         let count = self.column.iter().max().map_or(0, |last| last + 1);
-        let mut columns = Columns { xs: Vec::new(), widths: vec![0.0; count], turns: vec![GAP; count], right: 0.0 };
+        let mut columns =
+            Columns { xs: Vec::new(), widths: vec![0.0; count], turns: vec![GAP; count], right: 0.0 };
         let mut runs = vec![0.0_f64; count + 1];
         for (column, size) in self.column.iter().zip(&self.sizes) {
             if let Some(width) = columns.widths.get_mut(*column) {
@@ -535,7 +544,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
             for item in path.iter().skip(1) {
                 let Some(item) = self.items.get(*item) else { continue };
                 let (x, past) = columns.of(item.column);
-                let is_last = Some(item.column) == path.last().and_then(|last| self.column.get(*last)).copied();
+                let is_last =
+                    Some(item.column) == path.last().and_then(|last| self.column.get(*last)).copied();
                 let y = if is_last { y1 } else { item.y };
                 let turn = columns.turns.get(item.column).copied().unwrap_or(GAP);
                 let middle = from.0 + turn / 2.0;

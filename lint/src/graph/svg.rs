@@ -23,7 +23,8 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
     let legend = legend::legend(graph, &picture, layout.width.max(420.0));
     let title = if options.title.is_empty() { "Routing" } else { options.title };
     let nothing = if picture.cards.is_empty() { width(NOTHING, SMALL) + 32.0 } else { 0.0 };
-    let total_width = layout.width.max(width(title, HEADING) * 1.1 + 40.0).max(legend.width).max(nothing).ceil();
+    let total_width =
+        layout.width.max(width(title, HEADING) * 1.1 + 40.0).max(legend.width).max(nothing).ceil();
     let height = (layout.height + if picture.cards.is_empty() { 28.0 } else { 16.0 } + legend.height).ceil();
     let mut out = String::new();
     let focus = if options.highlight.is_empty() { "" } else { " focus" };
@@ -39,7 +40,8 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
     );
     let drawing = Drawing { graph, picture: &picture, layout: &layout, options };
     if picture.cards.is_empty() {
-        let _ = writeln!(out, "<text class=\"small muted\" x=\"16\" y=\"{}\">{NOTHING}</text>", HEADER + 24.0);
+        let _ =
+            writeln!(out, "<text class=\"small muted\" x=\"16\" y=\"{}\">{NOTHING}</text>", HEADER + 24.0);
     }
     drawing.bands(&mut out);
     for (link, route) in picture.links.iter().zip(&layout.routes) {

@@ -159,7 +159,7 @@ export class GraphPane {
         "li",
         { class: this.#taken.has(edge.id) ? "taken" : undefined },
         linked(from ? title(from) : edge.from, edge.from),
-        edge.kind === "selects" ? " selects " : " calls ",
+        edge.kind === "selects" ? " selects " : from?.kind === "client" ? " call " : " calls ",
         linked(to ? title(to) : edge.to, edge.to),
         facts !== "" && element("span", { class: "muted" }, ": ", ...code(facts)),
         this.#taken.has(edge.id) && element("span", { class: "badge" }, "taken"),
@@ -179,7 +179,8 @@ export class GraphPane {
 }
 
 function title(node: GraphNode): string {
-  const kind = { client: "", gateway: "gateway ", host: "", subset: "subset ", workload: `${node.resource?.kind ?? "workload"} ` }[node.kind];
+  const host = node.id.split("/")[1]?.split(".")[0] ?? "";
+  const kind = { client: "", gateway: "gateway ", host: "", subset: `${host} subset `, workload: `${node.resource?.kind ?? "workload"} ` }[node.kind];
   const missing = node.missing ? " (not defined)" : "";
   return `${kind}${node.name}${missing}`;
 }

@@ -5,7 +5,7 @@ import { Editor } from "./editor";
 import { Engine, type Wanted } from "./engine";
 import { type Example, examples, menu } from "./examples";
 import { GraphPane } from "./graph";
-import { count, counted, list, marks, page, summary } from "./problems";
+import { count, counted, list, marks, page, sorted, summary } from "./problems";
 import type { Answer, Asked } from "./protocol";
 import { RequestBar, describe, isAnswered, places, verdict } from "./request";
 import { type Shared, pack, unpack } from "./share";
@@ -133,7 +133,7 @@ function show(answer: Answer) {
   byId("tab-route").classList.toggle("failed", route !== undefined && !(route.value && isAnswered(route.value)));
   if (isFresh) {
     isFresh = false;
-    const first = findings.find(({ file }) => file === editor.active)?.range.start.line ?? lines.get(editor.active)?.[0];
+    const first = sorted(findings).find(({ file }) => file === editor.active)?.range.start.line ?? lines.get(editor.active)?.[0];
     if (first !== undefined) editor.reveal(first);
   }
   document.documentElement.dataset.ready = String(known);
@@ -211,7 +211,7 @@ function toast(text: string, label?: string, act?: () => void) {
   }
   box.hidden = false;
   clearTimeout(toasting);
-  toasting = setTimeout(() => (box.hidden = true), label === undefined ? 4000 : 10000);
+  toasting = setTimeout(() => (box.hidden = true), label === undefined ? 4000 : 8000);
 }
 
 function state(): Shared {

@@ -73,6 +73,11 @@ function fixLabel({ fix }: Diagnostic): string {
   return fix.safety === "safe" ? title : `${title} (unsafe)`;
 }
 
+/** The worst first, otherwise as they stand in the files. */
+export function sorted(findings: Diagnostic[]): Diagnostic[] {
+  return findings.toSorted((a, b) => WORST.indexOf(a.severity) - WORST.indexOf(b.severity));
+}
+
 export function list(findings: Diagnostic[], actions: Actions): HTMLElement {
   if (findings.length === 0) {
     return element(
@@ -104,7 +109,7 @@ export function list(findings: Diagnostic[], actions: Actions): HTMLElement {
       ),
     );
   };
-  return element("ul", { class: "problems", "aria-label": "Problems" }, ...findings.map(item));
+  return element("ul", { class: "problems", "aria-label": "Problems" }, ...sorted(findings).map(item));
 }
 
 /** A rule's page. Its text is part of the linter. */

@@ -59,7 +59,14 @@ fn examples() -> Vec<Example> {
     };
     vec![
         voting("voting-1", "1 Deploy", "everything in 1.0", "1-deploy", "voting-app.yaml", None),
-        voting("voting-2", "2 Update", "subsets, then STRICT mTLS", "2-update", "voting-analytics.yaml", None),
+        voting(
+            "voting-2",
+            "2 Update",
+            "subsets, then STRICT mTLS",
+            "2-update",
+            "voting-analytics.yaml",
+            None,
+        ),
         voting(
             "voting-3",
             "3 Canary",
@@ -184,9 +191,8 @@ fn state(example: &Example) -> Result<Vec<(String, String)>> {
         None => states.last(),
     };
     let state = state.with_context(|| format!("{} has no step {:?}", example.scenario, example.step))?;
-    let is_in = |name: &str| {
-        state.resources.iter().any(|resource| deployment.files.name(resource.span.file) == name)
-    };
+    let is_in =
+        |name: &str| state.resources.iter().any(|resource| deployment.files.name(resource.span.file) == name);
     let files: Vec<(String, String)> = texts.iter().filter(|(name, _)| is_in(name)).cloned().collect();
     ensure!(!files.is_empty(), "{}: nothing is left after {:?}", example.scenario, example.step);
     Ok(files)
@@ -198,7 +204,11 @@ fn settings(example: &Example) -> Result<String> {
     let (_, text) = texts.iter().find(|(name, _)| name == CONFIG).context("no settings")?;
     let (before, _) = text.split_once("\nrollout:").unwrap_or((text.as_str(), ""));
     let kept: Vec<&str> = before.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
-    Ok(format!("# One state of a rollout: manifests/{} has all of it.\n{}\n", example.scenario, kept.join("\n")))
+    Ok(format!(
+        "# One state of a rollout: manifests/{} has all of it.\n{}\n",
+        example.scenario,
+        kept.join("\n")
+    ))
 }
 
 fn tab(file: &str) -> String {
@@ -236,7 +246,8 @@ mod tests {
         assert_eq!(all.len(), examples().len() + BREAKAGES.len() + 1);
         for example in all {
             let files = example["files"].as_array().unwrap();
-            let texts = files.iter().map(|file| (file["name"].as_str().unwrap(), file["text"].as_str().unwrap()));
+            let texts =
+                files.iter().map(|file| (file["name"].as_str().unwrap(), file["text"].as_str().unwrap()));
             let found: Vec<&str> = deployments(texts)
                 .unwrap()
                 .into_iter()

@@ -56,7 +56,8 @@ pub(super) fn build(package: &Package) -> Result<Option<Page>> {
 /// Runs Node in the folder that has the packages.
 fn node(folder: &Path, args: &[&str]) -> Result<()> {
     eprintln!("$ node {}", args.join(" "));
-    let status = Command::new("node").args(args).current_dir(folder).status().context("cannot start `node`")?;
+    let status =
+        Command::new("node").args(args).current_dir(folder).status().context("cannot start `node`")?;
     if !status.success() {
         bail!("`node {}` failed: {status}", args.join(" "));
     }
