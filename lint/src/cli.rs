@@ -7,6 +7,7 @@ mod graph;
 mod human;
 mod input;
 mod lint;
+mod route;
 mod state;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -72,6 +73,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Rules { format } => explain::rules(format),
         Command::Explain { rule } => explain::explain(&rule, color),
         Command::Graph(graph) => graph::run(&graph, &args.common),
+        Command::Route(route) => route::run(&route, &args.common, color),
         Command::Decide(decide) => decide::run(&decide, &args.common),
         Command::Completions { shell } => {
             let mut out = Vec::new();

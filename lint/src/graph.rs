@@ -7,7 +7,6 @@ mod changes;
 mod describe;
 mod dot;
 mod islands;
-mod json;
 mod layout;
 mod mermaid;
 mod picture;
@@ -20,7 +19,6 @@ mod tls;
 use std::fmt;
 
 use crate::diagnostic::ResourceName;
-use crate::files::Files;
 use crate::mesh::Mesh;
 use crate::span::Span;
 
@@ -370,11 +368,5 @@ impl Graph {
     #[must_use]
     pub fn to_dot(&self, options: &Options<'_>) -> String {
         dot::render(self, options)
-    }
-
-    /// JSON, version 1; `files` are those that the state was read from.
-    #[must_use]
-    pub fn to_json(&self, files: &Files) -> String {
-        json::render(self, files)
     }
 }

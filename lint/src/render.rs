@@ -3,32 +3,39 @@
 
 pub mod concise;
 pub mod github;
+pub mod graph;
 pub mod json;
+pub mod route;
 
 use crate::files::Files;
 use crate::line_index::{ColumnUnit, LineIndex};
+use crate::report::Linted;
 use crate::span::{FileId, Span};
 
 /// Line indexes of one set of files, each made when first needed.
-pub(crate) struct Places<'f> {
+struct Places<'f> {
     files: &'f Files,
     indexes: std::collections::HashMap<FileId, LineIndex>,
 }
 
 /// A place for people: 1-based, columns in Unicode scalar values, offsets in UTF-8 bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Position {
-    pub line: u32,
-    pub column: u32,
-    pub offset: u32,
+struct Position {
+    line: u32,
+    column: u32,
+    offset: u32,
 }
 
 impl<'f> Places<'f> {
-    pub(crate) fn new(files: &'f Files) -> Self {
+    fn new(linted: &'f Linted) -> Self {
+        Self::of(&linted.files)
+    }
+
+    fn of(files: &'f Files) -> Self {
         Self { files, indexes: std::collections::HashMap::new() }
     }
 
-    pub(crate) fn range(&mut self, span: Span) -> (Position, Position) {
+    fn range(&mut self, span: Span) -> (Position, Position) {
         let text = self.files.text(span.file);
         let index = self.indexes.entry(span.file).or_insert_with(|| LineIndex::new(text));
         let position = |offset| {

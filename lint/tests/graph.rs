@@ -101,10 +101,8 @@ fn the_canary_step_adds_one_island_behind_the_cookie() {
 fn nodes_and_ways_stand_where_they_are_written() {
     let graph = json("3-canary", &["--no-changes"]);
     let nodes = graph["nodes"].as_array().unwrap();
-    let subset = nodes
-        .iter()
-        .find(|node| node["id"] == "subset/voting-app.voting.svc.cluster.local/v2-0")
-        .unwrap();
+    let subset =
+        nodes.iter().find(|node| node["id"] == "subset/voting-app.voting.svc.cluster.local/v2-0").unwrap();
     assert_eq!(subset["change"], Value::Null);
     let (file, range) = (subset["file"].as_str().unwrap(), &subset["range"]);
     assert_eq!(file, "voting/3-canary/10-voting-app-destination-rule.yaml");
@@ -128,7 +126,8 @@ fn every_step_of_every_scenario_is_drawn_in_every_format() {
     ];
     for (scenario, steps) in scenarios {
         for step in steps {
-            let of = |format: &str| stdout(&graph(manifests(), &[scenario, "--step", step, "--format", format]));
+            let of =
+                |format: &str| stdout(&graph(manifests(), &[scenario, "--step", step, "--format", format]));
             let svg = of("svg");
             let document = Document::parse(&svg).unwrap();
             let width: f64 = document.root_element().attribute("width").unwrap().parse().unwrap();
@@ -145,7 +144,9 @@ fn every_step_of_every_scenario_is_drawn_in_every_format() {
 fn the_files_name_says_the_format() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("web.yaml"), SERVICE).unwrap();
-    for (name, start) in [("a.svg", "<svg "), ("a.mmd", "flowchart"), ("a.dot", "digraph"), ("a.json", "{"), ("a", "<svg ")] {
+    for (name, start) in
+        [("a.svg", "<svg "), ("a.mmd", "flowchart"), ("a.dot", "digraph"), ("a.json", "{"), ("a", "<svg ")]
+    {
         let output = graph(dir.path(), &["web.yaml", "-o", name]);
         assert!(stdout(&output).is_empty());
         assert!(fs::read_to_string(dir.path().join(name)).unwrap().starts_with(start), "{name}");
@@ -199,7 +200,8 @@ fn nothing_to_draw_is_said() {
 fn a_hostile_name_stays_a_name() {
     let dir = tempfile::tempdir().unwrap();
     let name = r#"</text><script>alert(1)</script>\"];x->y[label=\"|"#;
-    fs::write(dir.path().join("a.yaml"), SERVICE.replace("{name: web-1}", &format!("{{name: \"{name}\"}}"))).unwrap();
+    fs::write(dir.path().join("a.yaml"), SERVICE.replace("{name: web-1}", &format!("{{name: \"{name}\"}}")))
+        .unwrap();
     let svg = stdout(&graph(dir.path(), &["."]));
     assert!(Document::parse(&svg).unwrap().descendants().all(|node| !node.has_tag_name("script")));
     let dot = stdout(&graph(dir.path(), &[".", "--format", "dot"]));
@@ -210,7 +212,8 @@ fn a_hostile_name_stays_a_name() {
 
 #[test]
 fn changes_can_be_asked_for_without_a_step() {
-    let of = |args: &[&str]| stdout(&graph(manifests(), &[&["weighted", "--format", "mermaid"], args].concat()));
+    let of =
+        |args: &[&str]| stdout(&graph(manifests(), &[&["weighted", "--format", "mermaid"], args].concat()));
     assert!(of(&["--changes"]).contains("~ 100% (was 50%)"), "{}", of(&["--changes"]));
     assert!(!of(&[]).contains('~'));
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use coalmine::graph::{Graph, Options};
+use coalmine::render::graph as json;
 
 use super::args::{Common, StateArgs};
 use super::{Exit, state};
@@ -77,7 +78,7 @@ pub(crate) fn run(args: &GraphArgs, common: &Common) -> Result<Exit> {
             GraphFormat::Svg => graph.to_svg(&options),
             GraphFormat::Mermaid => graph.to_mermaid(),
             GraphFormat::Dot => graph.to_dot(&options),
-            GraphFormat::Json => graph.to_json(view.files),
+            GraphFormat::Json => json::render(&graph, view.files),
         };
         let first = view.files.iter().next().map_or("", |(_, file)| file.name());
         let folder = first.rsplit_once('/').map_or(".", |(folder, _)| folder);
@@ -90,7 +91,10 @@ pub(crate) fn run(args: &GraphArgs, common: &Common) -> Result<Exit> {
         [] => bail!("there is nothing to draw: no manifest was found"),
         several => {
             let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
-            bail!("a picture is of one deployment, and the input has several: name one of {}", names.join(", "))
+            bail!(
+                "a picture is of one deployment, and the input has several: name one of {}",
+                names.join(", ")
+            )
         }
     };
     match &args.output {

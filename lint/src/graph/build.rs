@@ -9,7 +9,7 @@ use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
 use crate::mesh::gateways::{Gateway, server_kinds};
 use crate::mesh::reach::route_kinds;
-use crate::mesh::registry::{Host, Origin, Port, Protocol};
+use crate::mesh::registry::{Host, Origin, Port};
 use crate::mesh::routes::{Binding, Role, RouteKind, Source, Target, VirtualService};
 use crate::mesh::workloads::{Proxy, Workload, WorkloadId};
 use crate::resource::Resource;
@@ -28,8 +28,13 @@ pub(super) fn graph(mesh: &Mesh<'_>) -> Graph {
     let selected = mesh.gateways.iter().flat_map(|gateway| gateway.workloads.iter().copied());
     let injected = mesh.workloads.iter().filter(|(_, workload)| is_gateway(workload)).map(|(id, _)| id);
     let gateway_pods = selected.chain(injected).collect();
-    let mut builder =
-        Builder { mesh, gateway_pods, graph: Graph::default(), nodes: FxHashMap::default(), edges: FxHashMap::default() };
+    let mut builder = Builder {
+        mesh,
+        gateway_pods,
+        graph: Graph::default(),
+        nodes: FxHashMap::default(),
+        edges: FxHashMap::default(),
+    };
     let calls = calls(mesh);
     builder.gateways();
     builder.calls(&calls);
@@ -94,13 +99,15 @@ impl<'m, 'a> Builder<'m, 'a> {
                     None => RouteKind::ALL.to_vec(),
                 };
                 let pod = gateway.and_then(|g| g.workloads.first()).and_then(|id| mesh.workloads.get(*id));
-                let client = Client {
-                    namespace: pod.map(Workload::namespace),
-                    labels: pod.map(|pod| pod.labels),
-                };
+                let client =
+                    Client { namespace: pod.map(Workload::namespace), labels: pod.map(|pod| pod.labels) };
                 let sender = Sender { id: &id, caller: Caller { client, proxy: Proxy::Sidecar } };
                 let several_ports = gateway.is_none_or(|gateway| gateway.spec.servers.len() > 1);
-                let prefix = if self.gateway_has_several_hosts(namespace, name) { hosts(service) } else { String::new() };
+                let prefix = if self.gateway_has_several_hosts(namespace, name) {
+                    hosts(service)
+                } else {
+                    String::new()
+                };
                 for kind in kinds {
                     let table = Table {
                         service,
@@ -128,14 +135,12 @@ impl<'m, 'a> Builder<'m, 'a> {
 
     fn gateway(&mut self, id: &Id, namespace: &str, name: &str, gateway: Option<&Gateway<'a>>) {
         let outside = Id::outside();
-        self.add(&outside, || Node {
-            name: "Clients".to_owned(),
-            ..node(&outside, NodeKind::Client)
-        });
+        self.add(&outside, || Node { name: "Clients".to_owned(), ..node(&outside, NodeKind::Client) });
         let mut facts = Vec::new();
         for server in gateway.iter().flat_map(|gateway| &gateway.spec.servers) {
             let port = server.port.get();
-            let number = port.and_then(|port| port.number.get()).map(|n| format!(":{n} ")).unwrap_or_default();
+            let number =
+                port.and_then(|port| port.number.get()).map(|n| format!(":{n} ")).unwrap_or_default();
             let protocol = port.map_or("", |port| port.protocol.text());
             let hosts: Vec<&str> = server.hosts.iter().map(|host| host.as_str()).collect();
             facts.push(format!("{number}{protocol} {}", hosts.join(", ")).trim().to_owned());
@@ -164,7 +169,8 @@ impl<'m, 'a> Builder<'m, 'a> {
             is_missing: resource.is_none(),
             ..node(id, NodeKind::Gateway)
         });
-        let edge = Edge { span: resource.map(|resource| resource.name.span), ..edge(&outside, id, EdgeKind::Route) };
+        let edge =
+            Edge { span: resource.map(|resource| resource.name.span), ..edge(&outside, id, EdgeKind::Route) };
         self.connect(edge, None);
     }
 
@@ -245,7 +251,8 @@ impl<'m, 'a> Builder<'m, 'a> {
             span: Some(subset.map_or(target.host_span, |subset| subset.span)),
         };
         let kind = if target.role == Role::Mirror { EdgeKind::Mirror } else { EdgeKind::Route };
-        let edge = Edge { ways: vec![way], span: Some(target.destination.span), ..edge(sender.id, &to, kind) };
+        let edge =
+            Edge { ways: vec![way], span: Some(target.destination.span), ..edge(sender.id, &to, kind) };
         self.connect(edge, tls);
     }
 
@@ -266,31 +273,29 @@ impl<'m, 'a> Builder<'m, 'a> {
         let mesh = self.mesh;
         for call in calls {
             let id = self.workload(call.client);
-            let client = Client { namespace: Some(call.client.namespace()), labels: Some(call.client.labels) };
+            let client =
+                Client { namespace: Some(call.client.namespace()), labels: Some(call.client.labels) };
             let sender = Sender { id: &id, caller: Caller { client, proxy: call.client.proxy } };
             let host = call.host;
             let routed = matches!(call.client.proxy, Proxy::Sidecar | Proxy::Unknown);
-            let service = routed.then(|| mesh.routes.for_mesh_host(call.client.namespace(), &host.name)).flatten();
-            let called = |port: &&Port<'a>| {
-                call.port.is_none_or(|number| number == port.number) && port.protocol != Protocol::Udp
-            };
-            for port in host.ports.iter().filter(called) {
-                let mut decided = false;
-                for kind in service.map_or(&[][..], |_| route_kinds(port)) {
-                    let Some(service) = service else { continue };
-                    let table = Table {
-                        service,
-                        kind: *kind,
-                        applies: &|source| source.admits(*kind, call.client, port.number),
-                        with_port: host.ports.len() > 1 && call.port.is_none(),
-                        prefix: String::new(),
-                        called: Some(port.number),
-                    };
-                    decided |= self.follow(sender, &table, 0);
-                }
-                if !decided {
-                    self.plain(sender, host, port, call.span);
-                }
+            let service =
+                routed.then(|| mesh.routes.for_mesh_host(call.client.namespace(), &host.name)).flatten();
+            let port = call.port;
+            let mut decided = false;
+            for kind in service.map_or(&[][..], |_| route_kinds(port)) {
+                let Some(service) = service else { continue };
+                let table = Table {
+                    service,
+                    kind: *kind,
+                    applies: &|source| source.admits(*kind, call.client, port.number),
+                    with_port: false,
+                    prefix: String::new(),
+                    called: Some(port.number),
+                };
+                decided |= self.follow(sender, &table, 0);
+            }
+            if !decided {
+                self.plain(sender, host, port, call.span);
             }
         }
     }
@@ -301,7 +306,10 @@ impl<'m, 'a> Builder<'m, 'a> {
         let tls = between(self.mesh, sender.caller, host, None, port, &host.workloads);
         let way =
             Way { when: String::new(), weight: None, port: Some(port.number), by: None, span: Some(span) };
-        self.connect(Edge { ways: vec![way], span: Some(span), ..edge(sender.id, &to, EdgeKind::Route) }, tls);
+        self.connect(
+            Edge { ways: vec![way], span: Some(span), ..edge(sender.id, &to, EdgeKind::Route) },
+            tls,
+        );
     }
 
     /// Routes of the mesh that nobody in the input is known to use.
@@ -427,7 +435,14 @@ impl<'m, 'a> Builder<'m, 'a> {
         id
     }
 
-    fn subset(&mut self, client: Client<'_>, full: &str, host: Option<&Host<'a>>, name: &str, span: Span) -> Id {
+    fn subset(
+        &mut self,
+        client: Client<'_>,
+        full: &str,
+        host: Option<&Host<'a>>,
+        name: &str,
+        span: Span,
+    ) -> Id {
         let id = Id::subset(full, name);
         let found = self.mesh.destination(client, full).and_then(|rules| rules.subset(name));
         let labels = found.map(|(_, subset)| subset.labels.describe()).unwrap_or_default();
@@ -449,7 +464,9 @@ impl<'m, 'a> Builder<'m, 'a> {
         let version = workload.version().map(|version| version.value.clone());
         let mut facts = vec![kind.value.clone()];
         facts.extend(version.iter().map(|version| format!("version {version}")));
-        facts.extend(workload.containers().filter_map(|container| container.image.get()).map(|i| format!("image {i}")));
+        facts.extend(
+            workload.containers().filter_map(|container| container.image.get()).map(|i| format!("image {i}")),
+        );
         self.add(&id, || Node {
             name: name.value.clone(),
             namespace: Some(workload.namespace().to_owned()),
@@ -471,7 +488,8 @@ impl<'m, 'a> Builder<'m, 'a> {
         });
         let Some(known) = self.graph.edges.get_mut(index) else { return };
         for way in edge.ways {
-            let same = |other: &Way| (&other.when, other.weight, other.port) == (&way.when, way.weight, way.port);
+            let same =
+                |other: &Way| (&other.when, other.weight, other.port) == (&way.when, way.weight, way.port);
             if !known.ways.iter().any(same) {
                 known.ways.push(way);
             }

@@ -22,9 +22,24 @@ pub(super) fn rule<'a>(
             continue;
         }
         let word = match kind {
-            RouteKind::Http => service.spec.http.get(rule).and_then(|r| r.r#match.get(index)).map(|block| http(block, with_port)),
-            RouteKind::Tls => service.spec.tls.get(rule).and_then(|r| r.value.r#match.get(index)).map(|block| l4(block, with_port)),
-            RouteKind::Tcp => service.spec.tcp.get(rule).and_then(|r| r.value.r#match.get(index)).map(|block| l4(block, with_port)),
+            RouteKind::Http => service
+                .spec
+                .http
+                .get(rule)
+                .and_then(|r| r.r#match.get(index))
+                .map(|block| http(block, with_port)),
+            RouteKind::Tls => service
+                .spec
+                .tls
+                .get(rule)
+                .and_then(|r| r.value.r#match.get(index))
+                .map(|block| l4(block, with_port)),
+            RouteKind::Tcp => service
+                .spec
+                .tcp
+                .get(rule)
+                .and_then(|r| r.value.r#match.get(index))
+                .map(|block| l4(block, with_port)),
         };
         let word = word.unwrap_or_default();
         if word.is_empty() {

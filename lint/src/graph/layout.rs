@@ -236,7 +236,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
         let mut sides: Vec<(f64, f64)> = vec![(0.0, 0.0); picture.cards.len()];
         for link in &picture.links {
             let is_within = at(link.from) == at(link.to);
-            let (left, right) = if at(link.from) > at(link.to) { (link.to, link.from) } else { (link.from, link.to) };
+            let (left, right) =
+                if at(link.from) > at(link.to) { (link.to, link.from) } else { (link.from, link.to) };
             if let Some(side) = sides.get_mut(left) {
                 side.1 += if is_within { end_height(link) } else { START_HEIGHT };
             }
@@ -244,8 +245,12 @@ impl<'p, 'g> Drawing<'p, 'g> {
                 *(if is_within { &mut side.1 } else { &mut side.0 }) += end_height(link);
             }
         }
-        let sizes: Vec<(f64, f64)> =
-            picture.cards.iter().zip(sides).map(|(card, (left, right))| size(card, left.max(right))).collect();
+        let sizes: Vec<(f64, f64)> = picture
+            .cards
+            .iter()
+            .zip(sides)
+            .map(|(card, (left, right))| size(card, left.max(right)))
+            .collect();
         // The columns that each island crosses.
         let mut extents: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         for (index, card) in picture.cards.iter().enumerate() {
@@ -334,7 +339,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
                 width: 0.0,
                 height: to - from + BAND_TITLE + BAND_PADDING,
             });
-            let (left, right) = (band.x.min(rect.x - BAND_PADDING), band.right().max(rect.right() + BAND_PADDING));
+            let (left, right) =
+                (band.x.min(rect.x - BAND_PADDING), band.right().max(rect.right() + BAND_PADDING));
             band.x = left;
             band.width = right - left;
         }
@@ -432,9 +438,12 @@ impl<'p, 'g> Drawing<'p, 'g> {
     fn mean(&self, item: &Item, neighbours: &[usize]) -> Option<f64> {
         let all: Vec<&Item> = neighbours.iter().filter_map(|index| self.items.get(*index)).collect();
         let mut own: Vec<&Item> = all.iter().copied().filter(|other| other.lane == item.lane).collect();
-        let is_alone = matches!(item.lane, Lane::Island(_)) && item.before.iter().chain(&item.after).all(|index| {
-            self.items.get(*index).is_none_or(|other| other.lane != item.lane)
-        });
+        let is_alone = matches!(item.lane, Lane::Island(_))
+            && item
+                .before
+                .iter()
+                .chain(&item.after)
+                .all(|index| self.items.get(*index).is_none_or(|other| other.lane != item.lane));
         if !matches!(item.lane, Lane::Island(_)) || is_alone {
             own = all;
         }
@@ -457,7 +466,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
     /// a column and then run straight: where their labels are, no line crosses another.
     fn widths(&self) -> Columns {
         let count = self.column.iter().max().map_or(0, |last| last + 1);
-        let mut columns = Columns { xs: Vec::new(), widths: vec![0.0; count], turns: vec![GAP; count], right: 0.0 };
+        let mut columns =
+            Columns { xs: Vec::new(), widths: vec![0.0; count], turns: vec![GAP; count], right: 0.0 };
         let mut runs = vec![0.0_f64; count + 1];
         for (column, size) in self.column.iter().zip(&self.sizes) {
             if let Some(width) = columns.widths.get_mut(*column) {
@@ -498,7 +508,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
         let mut routes = Vec::new();
         for (index, link) in self.picture.links.iter().enumerate() {
             let path = self.paths.get(index).map_or(&[][..], Vec::as_slice);
-            let rect = |card: Option<&usize>| card.and_then(|card| cards.get(*card)).copied().unwrap_or_default();
+            let rect =
+                |card: Option<&usize>| card.and_then(|card| cards.get(*card)).copied().unwrap_or_default();
             let (left, right) = (rect(path.first()), rect(path.last()));
             let y0 = starts.get(&index).copied().unwrap_or(left.y);
             let y1 = ends.get(&index).copied().unwrap_or(right.y);
@@ -510,7 +521,10 @@ impl<'p, 'g> Drawing<'p, 'g> {
             if at(link.from) == at(link.to) {
                 let bulge = left.right().max(right.right()) + 40.0;
                 let x = right.right();
-                let steps = vec![Step::Curve { x1: bulge, y1: y0, x2: bulge, y2: y1, x: x + 12.0, y: y1 }, Step::Line { x, y: y1 }];
+                let steps = vec![
+                    Step::Curve { x1: bulge, y1: y0, x2: bulge, y2: y1, x: x + 12.0, y: y1 },
+                    Step::Line { x, y: y1 },
+                ];
                 let label = (!label.is_empty()).then(|| {
                     let rect = Rect {
                         x: x + ARROW + lock + 4.0,
@@ -530,7 +544,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
             for item in path.iter().skip(1) {
                 let Some(item) = self.items.get(*item) else { continue };
                 let (x, past) = columns.of(item.column);
-                let is_last = Some(item.column) == path.last().and_then(|last| self.column.get(*last)).copied();
+                let is_last =
+                    Some(item.column) == path.last().and_then(|last| self.column.get(*last)).copied();
                 let y = if is_last { y1 } else { item.y };
                 let turn = columns.turns.get(item.column).copied().unwrap_or(GAP);
                 let middle = from.0 + turn / 2.0;
@@ -564,7 +579,8 @@ impl<'p, 'g> Drawing<'p, 'g> {
         for (index, link) in self.picture.links.iter().enumerate() {
             let path = self.paths.get(index).map_or(&[][..], Vec::as_slice);
             let (Some(left), Some(right)) = (path.first(), path.last()) else { continue };
-            let y = |item: Option<&usize>| item.and_then(|item| self.items.get(*item)).map_or(0.0, |item| item.y);
+            let y =
+                |item: Option<&usize>| item.and_then(|item| self.items.get(*item)).map_or(0.0, |item| item.y);
             let within = self.column.get(*left) == self.column.get(*right);
             let right_side = by_side.entry((*left, true)).or_default();
             right_side.push((y(path.get(1)), index, if within { end_height(link) } else { START_HEIGHT }));

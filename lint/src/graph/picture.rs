@@ -149,7 +149,9 @@ impl<'g> Composer<'g> {
                     fans.extend(several.iter().map(|id| (card, *id)));
                 }
                 several => {
-                    for card in several.iter().filter_map(|id| self.card_of.get(id)).copied().collect::<Vec<_>>() {
+                    for card in
+                        several.iter().filter_map(|id| self.card_of.get(id)).copied().collect::<Vec<_>>()
+                    {
                         self.tab(card, node, None);
                     }
                 }
@@ -279,7 +281,8 @@ impl<'g> Composer<'g> {
                 false => Some(Change::Changed),
             };
             // What it was before is told where it is short, such as a weight; the tooltip has the rest.
-            if let Some(before) = edges.iter().find_map(|edge| edge.before.as_ref()).filter(|b| !b.is_empty()) {
+            if let Some(before) = edges.iter().find_map(|edge| edge.before.as_ref()).filter(|b| !b.is_empty())
+            {
                 if label.is_empty() {
                     "all requests".clone_into(&mut label);
                 }

@@ -23,7 +23,8 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
     let legend = legend::legend(graph, &picture, layout.width.max(420.0));
     let title = if options.title.is_empty() { "Routing" } else { options.title };
     let nothing = if picture.cards.is_empty() { width(NOTHING, SMALL) + 32.0 } else { 0.0 };
-    let total_width = layout.width.max(width(title, HEADING) * 1.1 + 40.0).max(legend.width).max(nothing).ceil();
+    let total_width =
+        layout.width.max(width(title, HEADING) * 1.1 + 40.0).max(legend.width).max(nothing).ceil();
     let height = (layout.height + if picture.cards.is_empty() { 28.0 } else { 16.0 } + legend.height).ceil();
     let mut out = String::new();
     let focus = if options.highlight.is_empty() { "" } else { " focus" };
@@ -39,7 +40,8 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
     );
     let drawing = Drawing { graph, picture: &picture, layout: &layout, options };
     if picture.cards.is_empty() {
-        let _ = writeln!(out, "<text class=\"small muted\" x=\"16\" y=\"{}\">{NOTHING}</text>", HEADER + 24.0);
+        let _ =
+            writeln!(out, "<text class=\"small muted\" x=\"16\" y=\"{}\">{NOTHING}</text>", HEADER + 24.0);
     }
     drawing.bands(&mut out);
     for (link, route) in picture.links.iter().zip(&layout.routes) {
@@ -51,7 +53,8 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
     for (link, route) in picture.links.iter().zip(&layout.routes) {
         drawing.marks(&mut out, link, route);
     }
-    let _ = writeln!(out, "<g transform=\"translate(0 {})\">\n{}</g>\n</svg>", layout.height + 16.0, legend.text);
+    let _ =
+        writeln!(out, "<g transform=\"translate(0 {})\">\n{}</g>\n</svg>", layout.height + 16.0, legend.text);
     out
 }
 
@@ -59,7 +62,9 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
 fn description(picture: &Picture<'_>) -> String {
     let mut lines = Vec::new();
     for link in &picture.links {
-        let (Some(from), Some(to)) = (picture.cards.get(link.from), picture.cards.get(link.to)) else { continue };
+        let (Some(from), Some(to)) = (picture.cards.get(link.from), picture.cards.get(link.to)) else {
+            continue;
+        };
         lines.push(sentence(from, to, link));
     }
     lines.join("\n")
@@ -397,9 +402,17 @@ fn tooltip(node: &Node) -> String {
 /// A bead with a lock on the line, 15 pixels across.
 pub(super) fn lock(tls: Tls, x: f64, y: f64) -> String {
     let (class, glyph) = match tls {
-        Tls::Mutual => ("", "<path class=\"body\" d=\"M-3.4 -0.8h6.8v4.8h-6.8z\"/><path class=\"shackle\" d=\"M-2 -0.8v-1.4a2 2 0 0 1 4 0v1.4\"/>"),
-        Tls::Other => ("", "<path class=\"shackle\" d=\"M-3.2 -0.8h6.4v4.6h-6.4zM-2 -0.8v-1.4a2 2 0 0 1 4 0v1.4\"/>"),
-        Tls::Plaintext => (" plain", "<path class=\"shackle\" d=\"M-3.2 -0.8h6.4v4.6h-6.4zM-2 -0.8v-1.6a2 2 0 0 1 4 -0.6\"/>"),
+        Tls::Mutual => (
+            "",
+            "<path class=\"body\" d=\"M-3.4 -0.8h6.8v4.8h-6.8z\"/><path class=\"shackle\" d=\"M-2 -0.8v-1.4a2 2 0 0 1 4 0v1.4\"/>",
+        ),
+        Tls::Other => {
+            ("", "<path class=\"shackle\" d=\"M-3.2 -0.8h6.4v4.6h-6.4zM-2 -0.8v-1.4a2 2 0 0 1 4 0v1.4\"/>")
+        }
+        Tls::Plaintext => (
+            " plain",
+            "<path class=\"shackle\" d=\"M-3.2 -0.8h6.4v4.6h-6.4zM-2 -0.8v-1.6a2 2 0 0 1 4 -0.6\"/>",
+        ),
         Tls::Broken => (" broken", "<path class=\"shackle\" d=\"M-3 -3L3 3M3 -3L-3 3\"/>"),
     };
     format!(

@@ -23,7 +23,7 @@ pub fn render(batch: &[Linted]) -> String {
         };
         let mut shown = 0;
         for linted in batch {
-            let mut places = Places::new(&linted.files);
+            let mut places = Places::new(linted);
             for diagnostic in linted.report.diagnostics.iter().filter(|d| d.severity == severity) {
                 if shown == SHOWN {
                     cut += 1;

@@ -52,6 +52,9 @@ pub struct JobTemplate {
 pub struct PodTemplate {
     pub metadata: Opt<PodMetadata>,
     pub spec: Opt<PodSpec>,
+    /// Of the object that makes the pods.
+    #[serde(skip)]
+    pub replicas: Opt<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -78,9 +81,10 @@ pub struct Container {
     pub ports: List<ContainerPort>,
     pub env: List<EnvVar>,
     pub env_from: List<EnvFrom>,
+    pub command: List<String>,
+    pub args: List<String>,
 }
 
-/// One environment variable: its text, or where the text is.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct EnvVar {
@@ -96,6 +100,7 @@ pub struct EnvSource {
     pub secret_key_ref: Opt<KeyRef>,
 }
 
+/// A ConfigMap's or Secret's name, and a key in it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct KeyRef {
@@ -103,7 +108,6 @@ pub struct KeyRef {
     pub key: Opt<String>,
 }
 
-/// A whole ConfigMap or Secret as environment variables.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct EnvFrom {

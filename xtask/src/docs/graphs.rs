@@ -81,7 +81,9 @@ fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             walk(&path, paths)?;
-        } else if path.extension().is_some_and(|extension| extension == "yaml") && !path.ends_with("coalmine.yaml") {
+        } else if path.extension().is_some_and(|extension| extension == "yaml")
+            && !path.ends_with("coalmine.yaml")
+        {
             paths.push(path);
         }
     }

@@ -42,10 +42,12 @@ pub(super) fn columns(picture: &Picture<'_>) -> Vec<usize> {
     // What nothing calls stands just before what it calls.
     let called: BTreeSet<usize> = after.values().flatten().copied().collect();
     for node in order.iter().rev() {
-        if called.contains(node) || picture.cards.get(*node).is_some_and(|card| card.node.id == Id::outside()) {
+        if called.contains(node) || picture.cards.get(*node).is_some_and(|card| card.node.id == Id::outside())
+        {
             continue;
         }
-        let nearest = after.get(node).into_iter().flatten().filter_map(|target| ranks.get(target)).min().copied();
+        let nearest =
+            after.get(node).into_iter().flatten().filter_map(|target| ranks.get(target)).min().copied();
         if let Some(nearest) = nearest
             && let Some(own) = ranks.get_mut(node)
         {
@@ -53,7 +55,8 @@ pub(super) fn columns(picture: &Picture<'_>) -> Vec<usize> {
         }
     }
     let used: BTreeSet<usize> = ranks.values().copied().collect();
-    let dense: BTreeMap<usize, usize> = used.into_iter().enumerate().map(|(index, rank)| (rank, index)).collect();
+    let dense: BTreeMap<usize, usize> =
+        used.into_iter().enumerate().map(|(index, rank)| (rank, index)).collect();
     (0..picture.cards.len())
         .map(|card| ranks.get(&of(card)).and_then(|rank| dense.get(rank)).copied().unwrap_or(0))
         .collect()

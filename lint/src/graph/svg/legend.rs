@@ -24,9 +24,7 @@ pub(super) fn legend(graph: &Graph, picture: &Picture<'_>, limit: f64) -> Legend
             entries.push((lock(tls, 8.0, 0.0), super::tls_words(tls).to_owned()));
         }
     }
-    let swatch = |class: &str| {
-        format!("<g class=\"{class}\"><path class=\"line\" d=\"M-3 0H18\"/></g>")
-    };
+    let swatch = |class: &str| format!("<g class=\"{class}\"><path class=\"line\" d=\"M-3 0H18\"/></g>");
     if picture.links.iter().any(|link| link.crosses) {
         entries.push((swatch("cross"), "crosses versions".to_owned()));
     }
@@ -35,7 +33,8 @@ pub(super) fn legend(graph: &Graph, picture: &Picture<'_>, limit: f64) -> Legend
     }
     if picture.cards.iter().any(|card| card.node.is_idle && card.node.change != Some(Change::Removed)) {
         let rect = Rect { x: -2.0, y: -6.0, width: 18.0, height: 12.0 };
-        let sign = format!("<g class=\"idle\"><rect class=\"box\" {} rx=\"3\"/></g>", super::attributes(&rect));
+        let sign =
+            format!("<g class=\"idle\"><rect class=\"box\" {} rx=\"3\"/></g>", super::attributes(&rect));
         entries.push((sign, "gets no requests".to_owned()));
     }
     if graph.compared {

@@ -53,7 +53,8 @@ fn graphs() -> impl Strategy<Value = Graph> {
         }
         for (from, to, kind, when, tls, change) in edges {
             let (Some(from), Some(to)) = (graph.nodes.get(from), graph.nodes.get(to)) else { continue };
-            let selects = from.kind == NodeKind::Host && matches!(to.kind, NodeKind::Subset | NodeKind::Workload)
+            let selects = from.kind == NodeKind::Host
+                && matches!(to.kind, NodeKind::Subset | NodeKind::Workload)
                 || from.kind == NodeKind::Subset && to.kind == NodeKind::Workload;
             let kind = match kind {
                 0 => EdgeKind::Mirror,

@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Edge, Graph, Node, Way};
-use crate::diagnostic::ResourceName;
+use super::Places;
+use super::json::{JsonRange, JsonResource, pretty, range};
 use crate::files::Files;
-use crate::render::Places;
-use crate::render::json::{JsonRange, JsonResource, pretty, range};
+use crate::graph::{Change, Edge, Graph, Node, Tls, Way};
 use crate::span::Span;
 
 #[derive(Serialize)]
@@ -94,13 +93,13 @@ impl<'f> Writer<'f> {
             name: &node.name,
             namespace: node.namespace.as_deref(),
             facts: &node.facts,
-            resource: node.resource.as_ref().map(resource),
+            resource: node.resource.as_ref().map(JsonResource::from),
             app_version: node.version.as_deref(),
             island: node.island,
             idle: node.is_idle,
             missing: node.is_missing,
             external: node.is_external,
-            change: node.change.map(super::Change::as_str),
+            change: node.change.map(Change::as_str),
             file,
             range,
         }
@@ -119,10 +118,10 @@ impl<'f> Writer<'f> {
             to: &edge.to.0,
             label: edge.label(),
             ways,
-            tls: edge.tls.map(super::Tls::as_str),
+            tls: edge.tls.map(Tls::as_str),
             tls_reason: Some(edge.tls_reason.as_str()).filter(|reason| !reason.is_empty()),
             crosses: edge.crosses,
-            change: edge.change.map(super::Change::as_str),
+            change: edge.change.map(Change::as_str),
             before: edge.before.as_deref(),
             file,
             range,
@@ -138,19 +137,17 @@ impl<'f> Writer<'f> {
             when: &way.when,
             weight: way.weight,
             port: way.port,
-            by: way.by.as_ref().map(resource),
+            by: way.by.as_ref().map(JsonResource::from),
             file,
             range,
         }
     }
 }
 
-fn resource(name: &ResourceName) -> JsonResource<'_> {
-    JsonResource { kind: &name.kind, namespace: name.namespace.as_deref(), name: &name.name }
-}
-
-pub(super) fn render(graph: &Graph, files: &Files) -> String {
-    let mut writer = Writer { files, places: Places::new(files) };
+/// Renders a graph; `files` are those that the state was read from.
+#[must_use]
+pub fn render(graph: &Graph, files: &Files) -> String {
+    let mut writer = Writer { files, places: Places::of(files) };
     let nodes = graph.nodes.iter().map(|node| writer.node(node)).collect();
     let edges = graph.edges.iter().map(|edge| writer.edge(edge)).collect();
     let islands = graph
