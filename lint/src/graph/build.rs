@@ -1,4 +1,5 @@
 //! From the mesh to nodes and edges. Knows what Istio makes of the objects by asking the mesh; nothing of drawing.
+//! Past 500 lines because every kind of node and edge is made here, by one builder that keeps each of them unique.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
