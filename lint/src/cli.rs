@@ -1,6 +1,7 @@
 //! The command line: arguments, exit codes and what each command prints.
 
 mod args;
+mod baseline;
 mod decide;
 mod explain;
 mod human;

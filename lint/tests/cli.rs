@@ -79,7 +79,7 @@ fn broken() -> TempDir {
 #[test]
 fn the_exit_code_is_the_same_in_every_format() {
     let dir = broken();
-    for format in ["human", "concise", "json", "github"] {
+    for format in ["human", "concise", "json", "sarif", "github", "gitlab", "junit"] {
         let code = |more: &[&str]| {
             coalmine(dir.path(), &[&["lint", "--format", format], more].concat()).status.code()
         };
@@ -256,4 +256,75 @@ fn the_finding_in_the_readme_is_what_the_command_prints() {
     let finding = printed.split("\n1 error").next().unwrap().trim_end();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     assert!(readme.contains(finding), "{printed}");
+}
+
+#[test]
+fn a_baseline_hides_what_is_known_in_every_format_and_nothing_else() {
+    let dir = broken();
+    let written = coalmine(dir.path(), &["lint", "--write-baseline", "known.json"]);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    assert!(stderr(&written).contains("wrote 2 findings to known.json"), "{}", stderr(&written));
+    // Lines move, and the run starts elsewhere and names the files otherwise.
+    let route = dir.path().join("route.yaml");
+    fs::write(&route, format!("# moved\n\n{ROUTE}")).unwrap();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    for format in ["human", "concise", "json", "sarif", "github", "gitlab", "junit"] {
+        let args = ["lint", "--format", format, "--baseline", "../known.json"];
+        let sub = coalmine(&dir.path().join("sub"), &[&args[..], &[".."]].concat());
+        let absolute =
+            coalmine(&dir.path().join("sub"), &[&args[..], &[dir.path().to_str().unwrap()]].concat());
+        for output in [sub, absolute] {
+            assert_eq!(output.status.code(), Some(0), "{format}: {}", stderr(&output));
+            let found = stdout(&output);
+            let is_hidden = match format {
+                "sarif" => found.contains("\"results\": []"),
+                _ => !found.contains("unknown-subset"),
+            };
+            assert!(is_hidden, "{format}: {found}");
+            assert_eq!(stderr(&output), "", "{format}");
+        }
+    }
+    let human = coalmine(dir.path(), &["lint", "--baseline", "known.json"]);
+    assert!(stdout(&human).contains("No findings in 3 documents of 3 files, 2 in the baseline"));
+    let json = coalmine(dir.path(), &["lint", "--baseline", "known.json", "--format", "json"]);
+    assert!(stdout(&json).contains("\"baselined\": 2"), "{}", stdout(&json));
+
+    fs::write(&route, ROUTE.replace("v1.0", "v3")).unwrap();
+    let other = coalmine(dir.path(), &["lint", "--baseline", "known.json", "--format", "concise"]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(stdout(&other).contains("route.yaml:12:17: error[unknown-subset]"), "{}", stdout(&other));
+    assert!(stderr(&other).contains("1 entry is stale"), "{}", stderr(&other));
+    assert!(stderr(&other).contains("  route.yaml: unknown-subset"), "{}", stderr(&other));
+}
+
+#[test]
+fn only_what_a_run_looked_at_can_be_stale() {
+    let dir = broken();
+    coalmine(dir.path(), &["lint", "--write-baseline", "known.json"]);
+    let quiet = |args: &[&str]| {
+        let output = coalmine(dir.path(), &[&["lint", "--baseline", "known.json"], args].concat());
+        assert_eq!(stderr(&output), "", "{args:?}");
+    };
+    quiet(&["service.yaml"]);
+    quiet(&["--ignore", "unknown-subset"]);
+    quiet(&["--select", "yaml-syntax"]);
+    fs::remove_file(dir.path().join("route.yaml")).unwrap();
+    let gone = coalmine(dir.path(), &["lint", "--baseline", "known.json", "service.yaml"]);
+    assert!(stderr(&gone).contains("1 entry is stale"), "{}", stderr(&gone));
+}
+
+#[test]
+fn a_baseline_is_neither_guessed_nor_written_from_a_part() {
+    let dir = broken();
+    let missing = coalmine(dir.path(), &["lint", "--baseline", "known.json"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("write it with --write-baseline"), "{}", stderr(&missing));
+    let partial = coalmine(dir.path(), &["lint", ".", "nowhere", "--write-baseline", "known.json"]);
+    assert_eq!(partial.status.code(), Some(2));
+    assert!(stderr(&partial).contains("not written"), "{}", stderr(&partial));
+    assert!(!dir.path().join("known.json").exists());
+    fs::write(dir.path().join("known.json"), "{\"version\": 7, \"findings\": []}").unwrap();
+    let newer = coalmine(dir.path(), &["lint", "--baseline", "known.json"]);
+    assert_eq!(newer.status.code(), Some(2));
+    assert!(stderr(&newer).contains("version 7"), "{}", stderr(&newer));
 }

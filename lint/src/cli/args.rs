@@ -8,6 +8,8 @@ use coalmine::Severity;
 use coalmine::mesh::Assume;
 use coalmine::rules::RULES;
 
+use super::baseline::BaselineArgs;
+
 /// Lints the routing and mTLS manifests of an Istio deployment, offline.
 #[derive(Parser, Debug)]
 #[command(name = "coalmine", version, max_term_width = 100, arg_required_else_help = true)]
@@ -106,9 +108,19 @@ pub(crate) struct LintArgs {
     /// Show what the fixes would change, and change nothing
     #[arg(long)]
     pub diff: bool,
+    #[command(flatten)]
+    pub baseline: BaselineArgs,
     /// What to call standard input in findings
     #[arg(long, value_name = "NAME", default_value = "<stdin>")]
     pub stdin_filename: String,
+}
+
+impl LintArgs {
+    /// Files that this or an earlier run wrote, which are no manifests even where they lie among them.
+    pub(crate) fn own_files(&self) -> Vec<&PathBuf> {
+        let BaselineArgs { baseline, write_baseline } = &self.baseline;
+        self.output.iter().chain(baseline).chain(write_baseline).collect()
+    }
 }
 
 #[derive(clap::Args, Debug)]
@@ -187,8 +199,14 @@ pub(crate) enum Format {
     Concise,
     /// JSON, version 1
     Json,
+    /// SARIF 2.1.0
+    Sarif,
     /// GitHub workflow commands
     Github,
+    /// GitLab code quality
+    Gitlab,
+    /// JUnit XML
+    Junit,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]

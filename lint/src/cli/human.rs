@@ -210,6 +210,10 @@ fn closing(batch: &[Linted]) -> String {
         0 => String::new(),
         n => format!(", {n} suppressed"),
     };
+    let baselined = match summary.baselined {
+        None | Some(0) => String::new(),
+        Some(n) => format!(", {n} in the baseline"),
+    };
     let (documents, files) = (count(summary.documents, "document"), count(summary.files, "file"));
-    format!("{found} in {documents} of {files}{suppressed}\n")
+    format!("{found} in {documents} of {files}{suppressed}{baselined}\n")
 }

@@ -35,12 +35,22 @@ pub(crate) struct Input {
 
 /// Reads everything that the paths name.
 pub(crate) fn read(paths: &[PathBuf], stdin_name: &str, common: &Common) -> Result<Input> {
+    read_except(paths, &[], stdin_name, common)
+}
+
+/// Reads everything that the paths name, without files that are the run's own and may lie among them.
+pub(crate) fn read_except(
+    paths: &[PathBuf],
+    own: &[&PathBuf],
+    stdin_name: &str,
+    common: &Common,
+) -> Result<Input> {
     let mut input = Input::default();
     let default = [PathBuf::from(".")];
     let paths = if paths.is_empty() { &default[..] } else { paths };
     let mut chosen: Vec<PathBuf> = Vec::new();
     let mut stdin = None;
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<PathBuf> = own.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
     for path in paths {
         if path.as_os_str() == "-" {
             stdin = Some(read_stdin()?);
