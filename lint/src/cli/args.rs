@@ -81,6 +81,10 @@ pub(crate) struct StateArgs {
 pub(crate) struct LintArgs {
     /// Files, folders, or `-` for standard input [default: the current folder]
     pub paths: Vec<PathBuf>,
+    /// Lint all of the deployments that the paths belong to: the folder of the nearest coalmine.yaml, else
+    /// the repository
+    #[arg(long)]
+    pub whole_deployment: bool,
     /// How to print the findings
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,

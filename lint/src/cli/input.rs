@@ -35,28 +35,42 @@ pub(crate) struct Input {
 
 /// Reads everything that the paths name.
 pub(crate) fn read(paths: &[PathBuf], stdin_name: &str, common: &Common) -> Result<Input> {
-    read_except(paths, &[], stdin_name, common)
+    read_chosen(&Choice { paths, whole: false, own: &[] }, stdin_name, common)
 }
 
-/// Reads everything that the paths name, without files that are the run's own and may lie among them.
-pub(crate) fn read_except(
-    paths: &[PathBuf],
-    own: &[&PathBuf],
-    stdin_name: &str,
-    common: &Common,
-) -> Result<Input> {
+/// What to read.
+pub(crate) struct Choice<'c> {
+    /// The paths as the user gave them.
+    pub paths: &'c [PathBuf],
+    /// Whether the paths only say which deployments to read, whole.
+    pub whole: bool,
+    /// Files of the run itself, which may lie among the others and are left out.
+    pub own: &'c [&'c PathBuf],
+}
+
+/// Reads what was chosen.
+pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common) -> Result<Input> {
+    let Choice { paths, whole, own } = *choice;
     let mut input = Input::default();
     let default = [PathBuf::from(".")];
     let paths = if paths.is_empty() { &default[..] } else { paths };
     let mut chosen: Vec<PathBuf> = Vec::new();
     let mut stdin = None;
     let mut seen: HashSet<PathBuf> = own.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let mut configs = Configs::new(common)?;
+    let mut roots: BTreeMap<PathBuf, HashSet<Option<PathBuf>>> = BTreeMap::new();
     for path in paths {
         if path.as_os_str() == "-" {
             stdin = Some(read_stdin()?);
             continue;
         }
         match fs::metadata(path) {
+            Ok(metadata) if whole => {
+                let folder = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+                let config = configs.nearest(folder);
+                let root = root_of(config.as_deref(), folder);
+                roots.entry(root).or_default().insert(config);
+            }
             Ok(metadata) if metadata.is_dir() => walk(path, &mut input, &mut chosen, &mut seen),
             Ok(_) => {
                 if seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())) {
@@ -66,7 +80,14 @@ pub(crate) fn read_except(
             Err(error) => input.unreadable.push(format!("{}: {error}", path.display())),
         }
     }
-    let mut configs = Configs::new(common)?;
+    for (root, wanted) in roots {
+        let mut found = Vec::new();
+        walk(&root, &mut input, &mut found, &mut seen.clone());
+        // A folder below may be a deployment of its own, which nobody asked about, or asked about by itself.
+        found.retain(|path| wanted.contains(&configs.nearest(path.parent().unwrap_or(Path::new("")))));
+        seen.extend(found.iter().map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
+        chosen.append(&mut found);
+    }
     let mut groups: BTreeMap<Option<PathBuf>, Vec<PathBuf>> = BTreeMap::new();
     for path in chosen {
         let config = configs.nearest(path.parent().unwrap_or(Path::new("")));
@@ -201,6 +222,24 @@ fn add_context(files: &mut Files, settings: &Settings, given: &[PathBuf], input:
     for path in more {
         add(files, &path, &mut input.unreadable, true);
     }
+}
+
+/// The folder that holds all of a deployment: that of its settings file, else the repository around a folder,
+/// else the working folder.
+fn root_of(config: Option<&Path>, folder: &Path) -> PathBuf {
+    let here = || PathBuf::from(".");
+    if let Some(config) = config {
+        return config.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(here, Path::to_owned);
+    }
+    let is_repository = |folder: &&Path| folder.join(".git").exists();
+    if let Some(root) = folder.ancestors().find(is_repository) {
+        return if root.as_os_str().is_empty() { here() } else { root.to_owned() };
+    }
+    let Ok(absolute) = fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+    else {
+        return here();
+    };
+    absolute.ancestors().find(is_repository).map_or_else(here, Path::to_owned)
 }
 
 /// The settings files, each read once.
