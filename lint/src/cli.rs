@@ -8,6 +8,7 @@ mod human;
 mod input;
 mod lint;
 mod state;
+mod watch;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -51,11 +52,7 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(error)) => {
-            // A reader that went away, such as `head`, is no error of ours.
-            let broken_pipe = error.chain().any(|cause| {
-                cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-            });
-            if broken_pipe {
+            if is_broken_pipe(&error) {
                 return Exit::Clean.into();
             }
             eprintln!("coalmine: {error:#}");
@@ -65,10 +62,18 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// A reader that went away, such as `head`, is no error of ours.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}
+
 fn run(args: Args) -> anyhow::Result<Exit> {
     let color = use_color(args.color);
     match args.command {
-        Command::Lint(lint) => lint::run(&lint, &args.common, color),
+        Command::Lint(lint) if lint.watch => watch::run(&lint, &args.common, color),
+        Command::Lint(lint) => lint::once(&lint, &args.common, color),
         Command::Rules { format } => explain::rules(format),
         Command::Explain { rule } => explain::explain(&rule, color),
         Command::Decide(decide) => decide::run(&decide, &args.common),

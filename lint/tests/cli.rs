@@ -367,3 +367,68 @@ fn a_changed_file_lints_its_whole_deployment_and_no_other() {
     let (nested, _) = lint("", &["a/nested/broken.yaml"]);
     assert!(nested.lines().all(|line| line.starts_with("a/nested/broken.yaml")), "{nested}");
 }
+
+/// A process that ends with the test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn watching_lints_again_after_changes_new_folders_and_broken_settings() {
+    let dir = folder(&[
+        ("coalmine.yaml", "namespace: shop\n"),
+        ("sub/service.yaml", SERVICE),
+        ("sub/route.yaml", ROUTE),
+        ("sub/rule.yaml", RULE),
+    ]);
+    let said = fs::File::create(dir.path().join("said")).unwrap();
+    let mut child = Ended(
+        Command::new(env!("CARGO_BIN_EXE_coalmine"))
+            .args(["lint", "--watch", "--format", "json", "--output", "report.json"])
+            .current_dir(dir.path())
+            .stdout(Stdio::null())
+            .stderr(said)
+            .spawn()
+            .unwrap(),
+    );
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    let wait = |what: &str, is_there: &dyn Fn(&str) -> bool| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let text = fs::read_to_string(dir.path().join(what)).unwrap_or_default();
+            if is_there(&text) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{what} stays at\n{text}");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    let rules = |expected: &'static [&'static str]| {
+        wait("report.json", &|text| {
+            let Ok(report) = serde_json::from_str::<serde_json::Value>(text) else { return false };
+            let found = report["diagnostics"].as_array().unwrap();
+            found.iter().map(|finding| finding["rule"].as_str().unwrap()).eq(expected.iter().copied())
+        });
+    };
+    rules(&["unknown-subset", "orphaned-subset"]);
+    write("sub/route.yaml", &ROUTE.replace("v1.0", "v1-0"));
+    rules(&[]);
+    fs::create_dir_all(dir.path().join("new/er")).unwrap();
+    write("new/er/a.yaml", "a: 1\na: 2\n");
+    rules(&["duplicate-key"]);
+    write("new/er/a.yaml", "a: 1\na: 2\na: 3\n");
+    rules(&["duplicate-key", "duplicate-key"]);
+    write("coalmine.yaml", "namespaces: shop\n");
+    wait("said", &|text| text.contains("unknown field `namespaces`"));
+    write("coalmine.yaml", "rules: {duplicate-key: off}\n");
+    rules(&[]);
+    let said = fs::read_to_string(dir.path().join("said")).unwrap();
+    assert!(said.contains("watching 4 folders; Ctrl-C ends"), "{said}");
+    assert!(!said.contains('\u{1b}'), "a screen is cleared that is none: {said}");
+    assert!(child.0.try_wait().unwrap().is_none(), "it ended by itself");
+}

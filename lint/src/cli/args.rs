@@ -9,6 +9,7 @@ use coalmine::mesh::Assume;
 use coalmine::rules::RULES;
 
 use super::baseline::BaselineArgs;
+use super::input::Choice;
 
 /// Lints the routing and mTLS manifests of an Istio deployment, offline.
 #[derive(Parser, Debug)]
@@ -114,6 +115,9 @@ pub(crate) struct LintArgs {
     pub diff: bool,
     #[command(flatten)]
     pub baseline: BaselineArgs,
+    /// Lint again whenever a file changes
+    #[arg(long, conflicts_with_all = ["fix", "diff", "write_baseline"])]
+    pub watch: bool,
     /// What to call standard input in findings
     #[arg(long, value_name = "NAME", default_value = "<stdin>")]
     pub stdin_filename: String,
@@ -124,6 +128,11 @@ impl LintArgs {
     pub(crate) fn own_files(&self) -> Vec<&PathBuf> {
         let BaselineArgs { baseline, write_baseline } = &self.baseline;
         self.output.iter().chain(baseline).chain(write_baseline).collect()
+    }
+
+    /// What to read.
+    pub(crate) fn choice<'c>(&'c self, own: &'c [&'c PathBuf]) -> Choice<'c> {
+        Choice { paths: &self.paths, whole: self.whole_deployment, own }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From paths to deployments: walks folders, finds the `coalmine.yaml` that governs each file, and reads.
 //! Files under one `coalmine.yaml` are one deployment; those under none are one deployment together.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
@@ -117,6 +117,40 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
     Ok(input)
 }
 
+/// Every folder in which a change can change what is read or what it means: those of the chosen paths, all of
+/// a deployment with settings, and those of files that the command line names.
+pub(crate) fn folders(choice: &Choice<'_>, common: &Common) -> BTreeSet<PathBuf> {
+    let mut configs = Configs { common, mesh: None, nearest: HashMap::new() };
+    let folder_of = |file: &Path| {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
+    };
+    let default = [PathBuf::from(".")];
+    let paths = if choice.paths.is_empty() { &default[..] } else { choice.paths };
+    let mut roots = BTreeSet::new();
+    let mut found: BTreeSet<PathBuf> =
+        common.config.iter().chain(&common.mesh_config).map(|file| folder_of(file)).collect();
+    found.extend(choice.own.iter().map(|file| folder_of(file)));
+    for path in paths {
+        let folder = if path.is_dir() { path.clone() } else { folder_of(path) };
+        let config = configs.nearest(&folder);
+        if choice.whole || config.is_some() {
+            roots.insert(root_of(config.as_deref(), &folder));
+        }
+        if path.is_dir() {
+            roots.insert(folder);
+        } else {
+            found.insert(folder);
+        }
+    }
+    for root in roots {
+        let below = walker(&root).filter_map(Result::ok);
+        let folders = below.filter(|entry| entry.file_type().is_some_and(|kind| kind.is_dir()));
+        found.extend(folders.map(|entry| entry.path().to_owned()));
+    }
+    found
+}
+
 fn read_stdin() -> Result<String> {
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
@@ -135,10 +169,13 @@ fn progress(files: usize) -> ProgressBar {
     bar
 }
 
+fn walker(folder: &Path) -> ignore::Walk {
+    WalkBuilder::new(folder).sort_by_file_name(Ord::cmp).require_git(false).build()
+}
+
 /// The YAML and JSON files of a folder, in name order, `.gitignore` honoured.
 fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, seen: &mut HashSet<PathBuf>) {
-    let walker = WalkBuilder::new(folder).sort_by_file_name(Ord::cmp).require_git(false).build();
-    for entry in walker {
+    for entry in walker(folder) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {

@@ -9,14 +9,12 @@ use coalmine::{Files, Linted, Safety, Settings, fix, lint};
 use similar::TextDiff;
 
 use super::args::{Common, Format, LintArgs};
-use super::input::Choice;
 use super::{Exit, baseline, human, input};
 
-/// Lints, fixes or shows what fixing would do.
-pub(crate) fn run(args: &LintArgs, common: &Common, color: bool) -> Result<Exit> {
+/// Lints, fixes or shows what fixing would do, once.
+pub(crate) fn once(args: &LintArgs, common: &Common, color: bool) -> Result<Exit> {
     let known = baseline::load(&args.baseline)?;
-    let choice = Choice { paths: &args.paths, whole: args.whole_deployment, own: &args.own_files() };
-    let input = input::read_chosen(&choice, &args.stdin_filename, common)?;
+    let input = input::read_chosen(&args.choice(&args.own_files()), &args.stdin_filename, common)?;
     for message in &input.unreadable {
         eprintln!("coalmine: {message}");
     }
