@@ -83,6 +83,11 @@ fn run(args: Args) -> anyhow::Result<Exit> {
             io::stdout().write_all(&out)?;
             Ok(Exit::Clean)
         }
+        Command::Man { folder } => {
+            std::fs::create_dir_all(&folder)?;
+            clap_mangen::generate_to(Args::command(), &folder)?;
+            Ok(Exit::Clean)
+        }
     }
 }
 

@@ -368,6 +368,19 @@ fn a_changed_file_lints_its_whole_deployment_and_no_other() {
     assert!(nested.lines().all(|line| line.starts_with("a/nested/broken.yaml")), "{nested}");
 }
 
+#[test]
+fn every_command_has_a_manual_page() {
+    let dir = folder(&[]);
+    let written = coalmine(dir.path(), &["man", "pages"]);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    let page = |name: &str| fs::read_to_string(dir.path().join("pages").join(name)).unwrap();
+    assert!(page("coalmine.1").contains("coalmine\\-lint(1)"), "{}", page("coalmine.1"));
+    assert!(page("coalmine-lint.1").contains("write\\-baseline"), "{}", page("coalmine-lint.1"));
+    for command in ["rules", "explain", "decide", "completions"] {
+        assert!(page(&format!("coalmine-{command}.1")).contains(".SH SYNOPSIS"));
+    }
+}
+
 /// A process that ends with the test.
 struct Ended(std::process::Child);
 

@@ -32,7 +32,8 @@ enum Task {
         #[arg(long)]
         once: bool,
     },
-    /// Build the filter as it is shipped: a module and an OCI image layout below target/dist.
+    /// Build what is shipped below target/dist: the filter as a module and an OCI image layout; the linter with
+    /// completions, manual pages and a Python wheel; checksums.
     Dist,
     /// Write the pages that are generated from the rules.
     Docs(docs::Options),

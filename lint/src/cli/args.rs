@@ -46,6 +46,12 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write a manual page for each command
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        folder: PathBuf,
+    },
 }
 
 #[derive(clap::Args, Debug)]
