@@ -369,6 +369,13 @@ fn a_changed_file_lints_its_whole_deployment_and_no_other() {
 }
 
 #[test]
+fn the_heading_names_the_place_of_the_finding_and_not_of_an_earlier_related_one() {
+    let dir = folder(&[("a.yaml", "a: 1\nb: 1\na: 2\n")]);
+    let output = coalmine(dir.path(), &["lint"]);
+    assert!(stdout(&output).contains("[a.yaml:3:1]"), "{}", stdout(&output));
+}
+
+#[test]
 fn every_command_has_a_manual_page() {
     let dir = folder(&[]);
     let written = coalmine(dir.path(), &["man", "pages"]);

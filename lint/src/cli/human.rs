@@ -173,7 +173,8 @@ fn snippets<'f>(diagnostic: &Diagnostic, sources: &'f [IndexedFile<'f>], link: b
         message: diagnostic.message.clone(),
         help: (!help.is_empty()).then_some(help),
         source,
-        labels: vec![label(None, diagnostic.span)],
+        // The heading names the place of the primary label, else of whichever stands first in the file.
+        labels: vec![LabeledSpan::new_primary_with_span(None, diagnostic.span.range())],
     }];
     for place in &diagnostic.related {
         let Some(source) = sources.get(place.span.file.index()) else { continue };
