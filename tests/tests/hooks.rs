@@ -1,6 +1,7 @@
 //! The linter where others run it: pre-commit in a scratch repository, and JUnit as Jenkins reads it.
 //!
 //! pre-commit, maturin and the XSD validator are in `target/tools/python`, where `cargo xtask test` puts them.
+#![cfg(unix)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -189,6 +190,47 @@ fn pre_commit_blocks_what_breaks_an_unchanged_file_and_repairs() {
     assert!(committed && said.contains("Passed"), "{said}");
     let repaired = fs::read_to_string(user.dir.join("deploy/policy.yaml")).expect("policy.yaml");
     assert!(repaired.contains("kind: PeerAuthentication"), "{repaired}");
+}
+
+/// From a wheel, as PyPI would serve it: no Rust on the way.
+#[test]
+fn pre_commit_installs_a_wheel_without_rust() {
+    let scratch = TempDir::new().expect("a scratch folder");
+    let mut user = Repository::new(scratch.path());
+    let wheels = scratch.path().join("wheels");
+    let built = Command::new(tool("maturin"))
+        .args(["build", "--quiet", "--release", "--locked", "--out"])
+        .arg(&wheels)
+        .current_dir(root())
+        .envs(user.variables.iter().cloned())
+        .output();
+    must(built.expect("maturin"));
+    let wheel = fs::read_dir(wheels).expect("wheels").next().expect("a wheel").expect("a wheel").path();
+    // From here on there is no Rust: a build fails.
+    let broken = scratch.path().join("no-rust");
+    fs::create_dir(&broken).expect("a folder");
+    for name in ["cargo", "rustc"] {
+        std::os::unix::fs::symlink("/bin/false", broken.join(name)).expect("a link");
+    }
+    let variable = user.variables.iter_mut().find(|(name, _)| *name == "PATH").expect("PATH");
+    let rest = env::split_paths(&variable.1).collect::<Vec<_>>();
+    variable.1 = env::join_paths([broken].into_iter().chain(rest)).expect("a path").into();
+    user.write(
+        ".pre-commit-config.yaml",
+        &format!(
+            "repos:\n- repo: local\n  hooks:\n  - id: coalmine\n    name: coalmine\n    language: python\n    \
+             entry: coalmine lint --whole-deployment\n    types: [yaml]\n    require_serial: true\n    \
+             additional_dependencies: [{:?}]\n",
+            wheel
+        ),
+    );
+    user.write("twice.yaml", "a: 1\na: 2\n");
+    must(user.pre_commit(&["install"]));
+    let (committed, said) = user.commit();
+    assert!(!committed && said.contains("twice.yaml:2:1"), "{said}");
+    user.write("twice.yaml", "a: 1\n");
+    let (committed, said) = user.commit();
+    assert!(committed && said.contains("Passed"), "{said}");
 }
 
 #[test]
