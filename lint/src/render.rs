@@ -6,17 +6,19 @@ pub mod github;
 pub mod gitlab;
 pub mod json;
 pub mod junit;
+pub mod route;
 pub mod sarif;
 
 use serde::Serialize;
 
+use crate::files::Files;
 use crate::line_index::{ColumnUnit, LineIndex};
 use crate::report::Linted;
 use crate::span::{FileId, Span};
 
 /// Line indexes of one set of files, each made when first needed.
 struct Places<'f> {
-    linted: &'f Linted,
+    files: &'f Files,
     unit: ColumnUnit,
     indexes: std::collections::HashMap<FileId, LineIndex>,
 }
@@ -31,15 +33,19 @@ struct Position {
 
 impl<'f> Places<'f> {
     fn new(linted: &'f Linted) -> Self {
-        Self::with_columns(linted, ColumnUnit::Scalars)
+        Self::of(&linted.files)
     }
 
-    fn with_columns(linted: &'f Linted, unit: ColumnUnit) -> Self {
-        Self { linted, unit, indexes: std::collections::HashMap::new() }
+    fn of(files: &'f Files) -> Self {
+        Self { files, unit: ColumnUnit::Scalars, indexes: std::collections::HashMap::new() }
+    }
+
+    fn in_utf16(linted: &'f Linted) -> Self {
+        Self { unit: ColumnUnit::Utf16, ..Self::new(linted) }
     }
 
     fn range(&mut self, span: Span) -> (Position, Position) {
-        let (text, unit) = (self.linted.files.text(span.file), self.unit);
+        let (text, unit) = (self.files.text(span.file), self.unit);
         let index = self.indexes.entry(span.file).or_insert_with(|| LineIndex::new(text));
         let position = |offset| {
             let at = index.line_column(text, offset, unit);

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::{Places, pretty};
 use crate::diagnostic::{Diagnostic, Fix, Severity};
 use crate::fingerprint::{self, Occurrences};
-use crate::line_index::ColumnUnit;
 use crate::report::{Linted, Summary};
 use crate::rule::Rule;
 use crate::rules::RULES;
@@ -201,7 +200,7 @@ pub fn render(batch: &[Linted]) -> String {
     let mut occurrences = Occurrences::default();
     let mut results = Vec::new();
     for linted in batch {
-        let mut places = Places::with_columns(linted, ColumnUnit::Utf16);
+        let mut places = Places::in_utf16(linted);
         for diagnostic in &linted.report.diagnostics {
             results.push(SarifResult {
                 baseline_state,
