@@ -7,7 +7,6 @@ mod changes;
 mod describe;
 mod dot;
 mod islands;
-mod json;
 mod layout;
 mod mermaid;
 mod picture;
@@ -20,9 +19,7 @@ mod tls;
 use std::fmt;
 
 use crate::diagnostic::ResourceName;
-use crate::files::Files;
 use crate::mesh::Mesh;
-use crate::render::Units;
 use crate::span::Span;
 
 /// What identifies a node or an edge in every format and every state: `workload/Deployment/voting/voting-app-1-0`,
@@ -372,16 +369,4 @@ impl Graph {
     pub fn to_dot(&self, options: &Options<'_>) -> String {
         dot::render(self, options)
     }
-
-    /// JSON, version 1; `files` are those that the state was read from.
-    #[must_use]
-    pub fn to_json(&self, files: &Files, units: Units) -> String {
-        json::render(self, files, units)
-    }
-}
-
-/// Declares the types of the JSON form for TypeScript.
-#[cfg(feature = "ts")]
-pub(crate) fn declare(to: &mut crate::typescript::Declarations) {
-    json::declare(to);
 }

@@ -13,10 +13,12 @@
     )
 )]
 
+pub mod baseline;
 mod cookie;
 pub mod deployments;
 mod diagnostic;
 mod files;
+mod fingerprint;
 pub mod fix;
 pub mod graph;
 pub mod line_index;

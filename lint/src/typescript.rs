@@ -17,7 +17,7 @@ impl Declarations {
     pub fn of_library() -> Self {
         let mut all = Self::default();
         crate::render::json::declare(&mut all);
-        crate::graph::declare(&mut all);
+        crate::render::graph::declare(&mut all);
         crate::render::route::declare(&mut all);
         all
     }

@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 
+use coalmine::render::graph::render;
+
 use crate::api::{self, GraphOptions, Texts};
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -121,7 +123,7 @@ impl Linter {
         let options: GraphOptions = from_js("graph options", options)?;
         let units = options.units.into();
         let json =
-            self.texts().graph(&options, |graph, files, _| graph.to_json(files, units)).map_err(error)?;
+            self.texts().graph(&options, |graph, files, _| render(graph, files, units)).map_err(error)?;
         parse(&json)
     }
 

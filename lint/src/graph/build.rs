@@ -1,4 +1,5 @@
 //! From the mesh to nodes and edges. Knows what Istio makes of the objects by asking the mesh; nothing of drawing.
+//! Past 500 lines because every kind of node and edge is made here, by one builder that keeps each of them unique.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -9,7 +10,7 @@ use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
 use crate::mesh::gateways::{Gateway, server_kinds};
 use crate::mesh::reach::route_kinds;
-use crate::mesh::registry::{Host, Origin, Port, Protocol};
+use crate::mesh::registry::{Host, Origin, Port};
 use crate::mesh::routes::{Binding, Role, RouteKind, Source, Target, VirtualService};
 use crate::mesh::workloads::{Proxy, Workload, WorkloadId};
 use crate::resource::Resource;
@@ -280,26 +281,22 @@ impl<'m, 'a> Builder<'m, 'a> {
             let routed = matches!(call.client.proxy, Proxy::Sidecar | Proxy::Unknown);
             let service =
                 routed.then(|| mesh.routes.for_mesh_host(call.client.namespace(), &host.name)).flatten();
-            let called = |port: &&Port<'a>| {
-                call.port.is_none_or(|number| number == port.number) && port.protocol != Protocol::Udp
-            };
-            for port in host.ports.iter().filter(called) {
-                let mut decided = false;
-                for kind in service.map_or(&[][..], |_| route_kinds(port)) {
-                    let Some(service) = service else { continue };
-                    let table = Table {
-                        service,
-                        kind: *kind,
-                        applies: &|source| source.admits(*kind, call.client, port.number),
-                        with_port: host.ports.len() > 1 && call.port.is_none(),
-                        prefix: String::new(),
-                        called: Some(port.number),
-                    };
-                    decided |= self.follow(sender, &table, 0);
-                }
-                if !decided {
-                    self.plain(sender, host, port, call.span);
-                }
+            let port = call.port;
+            let mut decided = false;
+            for kind in service.map_or(&[][..], |_| route_kinds(port)) {
+                let Some(service) = service else { continue };
+                let table = Table {
+                    service,
+                    kind: *kind,
+                    applies: &|source| source.admits(*kind, call.client, port.number),
+                    with_port: false,
+                    prefix: String::new(),
+                    called: Some(port.number),
+                };
+                decided |= self.follow(sender, &table, 0);
+            }
+            if !decided {
+                self.plain(sender, host, port, call.span);
             }
         }
     }

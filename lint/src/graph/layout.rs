@@ -2,48 +2,30 @@
 //! island is one rectangle across the columns. The columns are longest paths, the order within them goes by
 //! barycentres, the heights by pooling adjacent violators. Own code, because layout crates know no lanes. Knows boxes,
 //! lines and sizes; nothing of colours and formats. The same picture always gives the same layout.
+//! Past 500 lines because heights, widths and lines are passes over one set of items.
 
 mod columns;
 mod place;
+mod size;
 
 use std::collections::BTreeMap;
 
 use self::columns::columns;
 use self::place::place;
-use super::picture::{Card, Link, Picture};
-use super::text::{fit, width};
-use super::{Change, Node};
+pub(super) use self::size::{
+    ARROW, HEADING, LABEL_HEIGHT, LINE_HEIGHT, LOCK, PADDING, SIGN, SMALL, TAB, TAB_HEIGHT, TITLE,
+    TITLE_HEIGHT, chip_width, label_of, shorten,
+};
+use self::size::{START_HEIGHT, end_height, end_width, size};
+use super::picture::Picture;
+use super::text::width;
 
-/// Sizes of text in pixels.
-pub(super) const TITLE: f64 = 12.0;
-pub(super) const TAB: f64 = 11.0;
-pub(super) const SMALL: f64 = 10.0;
-pub(super) const HEADING: f64 = 14.0;
-
-/// Heights of what is in a box.
-pub(super) const TAB_HEIGHT: f64 = 24.0;
-pub(super) const TITLE_HEIGHT: f64 = 19.0;
-pub(super) const LINE_HEIGHT: f64 = 15.0;
-pub(super) const PADDING: f64 = 8.0;
-
-/// The label of a line is a box of this height.
-pub(super) const LABEL_HEIGHT: f64 = 18.0;
-/// Arrowhead and lock at the end of a line.
-pub(super) const ARROW: f64 = 8.0;
-pub(super) const LOCK: f64 = 16.0;
-/// The sign of a change.
-pub(super) const SIGN: f64 = 15.0;
-
-const MAX_TEXT: f64 = 190.0;
-const MAX_LABEL: f64 = 230.0;
 const MARGIN: f64 = 14.0;
 /// What a line needs to turn, at least and at most.
 const GAP: f64 = 30.0;
 const WIDE_GAP: f64 = 90.0;
 const CARD_SPACE: f64 = 18.0;
 const PASSAGE: f64 = 10.0;
-/// Room for the beginning of a line beside the box.
-const START_HEIGHT: f64 = 12.0;
 const BAND_TITLE: f64 = 24.0;
 const BAND_PADDING: f64 = 12.0;
 pub(super) const HEADER: f64 = 34.0;
@@ -106,74 +88,6 @@ pub(super) struct Layout {
     pub routes: Vec<Route>,
     /// The rectangle of each island that has boxes, by its place among the islands.
     pub bands: BTreeMap<usize, Rect>,
-}
-
-/// What a text in a box is cut to.
-pub(super) fn shorten(text: &str, size: f64) -> String {
-    fit(text, size, MAX_TEXT)
-}
-
-/// The label of a line as it is drawn.
-pub(super) fn label_of(link: &Link<'_>) -> String {
-    fit(&link.label, SMALL, MAX_LABEL)
-}
-
-/// Width of a subset's chip.
-pub(super) fn chip_width(name: &str) -> f64 {
-    width(&shorten(name, SMALL), SMALL) + 10.0
-}
-
-fn size(card: &Card<'_>, side: f64) -> (f64, f64) {
-    let mut needed = width(&shorten(&card.node.name, TITLE), TITLE) * 1.06;
-    for line in &card.lines {
-        needed = needed.max(width(&shorten(line, SMALL), SMALL));
-    }
-    for tab in &card.tabs {
-        let signs = tab.subsets.iter().copied().chain([tab.host]).filter(|node| card.sign_of(node).is_some());
-        let chips: f64 = tab.subsets.iter().map(|subset| chip_width(&subset.name) + 5.0).sum();
-        #[allow(clippy::cast_precision_loss)]
-        let chips = chips + signs.count() as f64 * SIGN;
-        let name = width(&shorten(&tab.name, TAB), TAB) * 1.06;
-        let ports = if tab.ports.is_empty() { 0.0 } else { width(&tab.ports, SMALL) + 6.0 };
-        needed = needed.max(name + chips + ports);
-    }
-    #[allow(clippy::cast_precision_loss)]
-    let (tabs, lines) = (card.tabs.len() as f64, card.lines.len() as f64);
-    let title = if card.has_title() { TITLE_HEIGHT } else { 0.0 };
-    let body = if title + lines > 0.0 { title + lines * LINE_HEIGHT + 12.0 } else { 0.0 };
-    let height = (tabs * TAB_HEIGHT + body).max(side + 10.0);
-    (needed + 2.0 * PADDING, height.max(30.0))
-}
-
-impl Card<'_> {
-    /// The change of a tab's host or subset, where it is not that of the whole box.
-    pub(super) fn sign_of(&self, node: &Node) -> Option<Change> {
-        node.change.filter(|_| node.change != self.node.change)
-    }
-
-    /// Hosts and subsets say everything in their tabs.
-    pub(super) fn has_title(&self) -> bool {
-        self.tabs.iter().all(|tab| {
-            tab.host.id != self.node.id && tab.subsets.iter().all(|subset| subset.id != self.node.id)
-        })
-    }
-}
-
-/// Room for the end of a line beside the box.
-fn end_height(link: &Link<'_>) -> f64 {
-    match (label_of(link).is_empty(), link.tls.is_some() || link.is_signed) {
-        (false, _) => LABEL_HEIGHT + 2.0,
-        (true, true) => 17.0,
-        (true, false) => 12.0,
-    }
-}
-
-fn end_width(link: &Link<'_>) -> f64 {
-    let label = label_of(link);
-    let label = if label.is_empty() { 0.0 } else { width(&label, SMALL) + 14.0 };
-    let lock = if link.tls.is_some() { LOCK } else { 0.0 };
-    let sign = if link.is_signed { SIGN } else { 0.0 };
-    label + lock + sign + ARROW + 6.0
 }
 
 /// In which vertical part of the drawing something stands.

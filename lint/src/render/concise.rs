@@ -10,7 +10,7 @@ use crate::report::Linted;
 pub fn render(batch: &[Linted]) -> String {
     let mut out = String::new();
     for linted in batch {
-        let mut places = Places::new(&linted.files);
+        let mut places = Places::new(linted);
         for diagnostic in &linted.report.diagnostics {
             let (start, _) = places.range(diagnostic.span);
             let file = linted.files.name(diagnostic.span.file);

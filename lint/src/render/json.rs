@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Places, Position, Units};
+use super::{Places, Position, Units, pretty};
 use crate::diagnostic::{Diagnostic, Fix, ResourceName};
 use crate::report::{Linted, Summary};
 use crate::rule::Rule;
@@ -144,6 +144,10 @@ pub struct JsonSummary {
     pub infos: usize,
     /// Findings that a suppression hid.
     pub suppressed: usize,
+    /// Findings that a baseline hid; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
+    pub baselined: Option<usize>,
 }
 
 /// Every rule.
@@ -186,7 +190,7 @@ impl From<Position> for JsonPosition {
     }
 }
 
-pub(crate) fn range(places: &mut Places<'_>, span: Span) -> JsonRange {
+pub(super) fn range(places: &mut Places<'_>, span: Span) -> JsonRange {
     let (start, end) = places.range(span);
     JsonRange { start: start.into(), end: end.into() }
 }
@@ -229,11 +233,11 @@ fn diagnostic<'a>(
 pub fn output(batch: &[Linted], units: Units) -> Output<'_> {
     let mut diagnostics = Vec::new();
     for linted in batch {
-        let mut places = Places::in_units(&linted.files, units);
+        let mut places = Places::of(&linted.files, units);
         diagnostics.extend(linted.report.diagnostics.iter().map(|d| diagnostic(linted, &mut places, d)));
     }
-    let Summary { files, documents, errors, warnings, infos, suppressed } = Summary::of(batch);
-    let summary = JsonSummary { files, documents, errors, warnings, infos, suppressed };
+    let Summary { files, documents, errors, warnings, infos, suppressed, baselined } = Summary::of(batch);
+    let summary = JsonSummary { files, documents, errors, warnings, infos, suppressed, baselined };
     Output { version: 1, diagnostics, summary }
 }
 
@@ -268,30 +272,6 @@ pub fn rule_list() -> RuleList<'static> {
 #[must_use]
 pub fn rules() -> String {
     pretty(&rule_list())
-}
-
-pub(crate) fn pretty(value: &impl Serialize) -> String {
-    // Serialising these types cannot fail: no maps with odd keys, no floats.
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.push('\n');
-    text
-}
-
-/// Declares the types of this format for TypeScript.
-#[cfg(feature = "ts")]
-pub(crate) fn declare(to: &mut crate::typescript::Declarations) {
-    to.add_text("/** How bad a finding is. */", "type Severity = \"error\" | \"warning\" | \"info\";");
-    to.add::<JsonPosition>();
-    to.add::<JsonRange>();
-    to.add::<JsonResource<'static>>();
-    to.add::<JsonRelated<'static>>();
-    to.add::<JsonEdit<'static>>();
-    to.add::<JsonFix<'static>>();
-    to.add::<JsonDiagnostic<'static>>();
-    to.add::<JsonSummary>();
-    to.add::<Output<'static>>();
-    to.add::<JsonRule<'static>>();
-    to.add::<RuleList<'static>>();
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use super::json::{JsonRange, JsonResource, pretty, range};
-use super::{Places, Units};
+use super::json::{JsonRange, JsonResource, range};
+use super::{Places, Units, pretty};
 use crate::files::Files;
 use crate::mesh::mtls::Sent;
 use crate::route::{
@@ -519,7 +519,7 @@ pub fn output<'a>(
     followed: Option<&'a [Followed]>,
     units: Units,
 ) -> JsonRoute<'a> {
-    let mut writer = Writer { places: Places::in_units(files, units), files };
+    let mut writer = Writer { places: Places::of(files, units), files };
     JsonRoute {
         version: 1,
         step,

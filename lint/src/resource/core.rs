@@ -85,7 +85,6 @@ pub struct Container {
     pub args: List<String>,
 }
 
-/// One environment variable: its text, or where the text is.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct EnvVar {
@@ -109,7 +108,6 @@ pub struct KeyRef {
     pub key: Opt<String>,
 }
 
-/// A whole ConfigMap or Secret as environment variables.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct EnvFrom {

@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Edge, Graph, Node, Way};
-use crate::diagnostic::ResourceName;
+use super::json::{JsonRange, JsonResource, range};
+use super::{Places, Units, pretty};
 use crate::files::Files;
-use crate::render::json::{JsonRange, JsonResource, pretty, range};
-use crate::render::{Places, Units};
+use crate::graph::{Change, Edge, Graph, Node, Tls, Way};
 use crate::span::Span;
 
 /// The routing picture of one state.
@@ -146,13 +145,13 @@ impl<'f> Writer<'f> {
             name: &node.name,
             namespace: node.namespace.as_deref(),
             facts: &node.facts,
-            resource: node.resource.as_ref().map(resource),
+            resource: node.resource.as_ref().map(JsonResource::from),
             app_version: node.version.as_deref(),
             island: node.island,
             idle: node.is_idle,
             missing: node.is_missing,
             external: node.is_external,
-            change: node.change.map(super::Change::as_str),
+            change: node.change.map(Change::as_str),
             file,
             range,
         }
@@ -171,10 +170,10 @@ impl<'f> Writer<'f> {
             to: &edge.to.0,
             label: edge.label(),
             ways,
-            tls: edge.tls.map(super::Tls::as_str),
+            tls: edge.tls.map(Tls::as_str),
             tls_reason: Some(edge.tls_reason.as_str()).filter(|reason| !reason.is_empty()),
             crosses: edge.crosses,
-            change: edge.change.map(super::Change::as_str),
+            change: edge.change.map(Change::as_str),
             before: edge.before.as_deref(),
             file,
             range,
@@ -190,19 +189,17 @@ impl<'f> Writer<'f> {
             when: &way.when,
             weight: way.weight,
             port: way.port,
-            by: way.by.as_ref().map(resource),
+            by: way.by.as_ref().map(JsonResource::from),
             file,
             range,
         }
     }
 }
 
-fn resource(name: &ResourceName) -> JsonResource<'_> {
-    JsonResource { kind: &name.kind, namespace: name.namespace.as_deref(), name: &name.name }
-}
-
-pub(super) fn render(graph: &Graph, files: &Files, units: Units) -> String {
-    let mut writer = Writer { files, places: Places::in_units(files, units) };
+/// Renders a graph; `files` are those that the state was read from.
+#[must_use]
+pub fn render(graph: &Graph, files: &Files, units: Units) -> String {
+    let mut writer = Writer { files, places: Places::of(files, units) };
     let nodes = graph.nodes.iter().map(|node| writer.node(node)).collect();
     let edges = graph.edges.iter().map(|edge| writer.edge(edge)).collect();
     let islands = graph
@@ -215,7 +212,7 @@ pub(super) fn render(graph: &Graph, files: &Files, units: Units) -> String {
 
 /// Declares the types of this format for TypeScript.
 #[cfg(feature = "ts")]
-pub(super) fn declare(to: &mut crate::typescript::Declarations) {
+pub(crate) fn declare(to: &mut crate::typescript::Declarations) {
     to.add::<JsonWay<'static>>();
     to.add::<JsonNode<'static>>();
     to.add::<JsonEdge<'static>>();
