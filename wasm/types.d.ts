@@ -101,6 +101,8 @@ export type Summary = {
   infos: number,
   /** Findings that a suppression hid. */
   suppressed: number,
+  /** Findings that a baseline hid; absent without one. */
+  baselined?: number,
 };
 
 /** Every finding of a run. */
@@ -470,6 +472,94 @@ export type RouteEndpoint = {
 export type RouteEnd = { "kind": "answered" } | { "kind": "leaves", reason: string, } | { "kind": "redirect", status: number, location: string, } | { "kind": "direct", status: number, body: string | null, } | { "kind": "failed", flag: string, flagMeans: string, status: number | null, reason: string, place: Cause | null,
 };
 
+/** A header of a decision. */
+export type DecisionHeader = {
+  /** In lower case. */
+  name: string,
+  /** As sent. */
+  value: string,
+};
+
+/** A configuration of the filter. */
+export type DecisionConfig = {
+  /** The name of the file. */
+  file: string,
+  /** `WasmPlugin ns/name`; null for a bare `pluginConfig`. */
+  object: string | null,
+  /** It has errors: the filter only removes tags. */
+  inert: boolean,
+};
+
+/** A problem of a configuration. */
+export type DecisionProblem = {
+  /** How bad it is. */
+  severity: "error" | "warning",
+  /** The field. */
+  path: string,
+  /** What is wrong. */
+  message: string,
+  /** 1-based. */
+  line: number | null,
+  /** 1-based, in Unicode scalar values. */
+  column: number | null,
+};
+
+/** What is decided about a flag. */
+export type DecisionFlag = {
+  /** The flag. */
+  flag: string,
+  /** `stable` for none. */
+  variant: string,
+  /** As the filter's metrics have it. */
+  reason: string,
+  /** The reason in words. */
+  explanation: string,
+};
+
+/** What becomes of the request. */
+export type DecisionRequest = {
+  /** Headers that are set. */
+  set: Array<DecisionHeader>,
+  /** Headers that are removed. */
+  remove: Array<string>,
+  /** Tags that already are what they are to be. */
+  keep: Array<DecisionHeader>,
+  /** The `cookie` header as the upstream gets it; null for none. */
+  cookie: string | null,
+};
+
+/** What becomes of the response. */
+export type DecisionResponse = {
+  /** `set-cookie` lines. */
+  setCookie: Array<string>,
+  /** Headers that are set. */
+  set: Array<DecisionHeader>,
+  /** What is added to `vary`; null for nothing. */
+  vary: string | null,
+  /** `private`, unless the upstream says so; null for nothing. */
+  cacheControl: string | null,
+};
+
+/** What the filter decides about a request. */
+export type Decision = {
+  /** 1. */
+  version: number,
+  /** By which configuration. */
+  config: DecisionConfig,
+  /** What is wrong with that. */
+  problems: Array<DecisionProblem>,
+  /** Who is dealt with; null when nobody can be told. */
+  subject: string | null,
+  /** What is decided about each flag. */
+  flags: Array<DecisionFlag>,
+  /** The request to the upstream. */
+  request: DecisionRequest,
+  /** The response to the client. */
+  response: DecisionResponse,
+  /** Signatures are real: a key was given, or none is needed. */
+  signed: boolean,
+};
+
 /** What columns and offsets count in results and options. */
 export type Units = "scalars" | "utf16";
 
@@ -522,6 +612,30 @@ export type RouteQuestion = {
   keys?: { [key in string]: string } | null,
   /** What columns and offsets count; `"scalars"` when it is left out. */
   units?: Units | null,
+};
+
+/** A request to decide about: as the options of `coalmine decide`. */
+export type DecideQuestion = {
+  /** Which WasmPlugin, `ns/name` or `name`, where there are several. */
+  plugin?: string | null,
+  /** The namespace of objects that name none; `default` when it is left out. */
+  namespace?: string | null,
+  /** `GET` when it is left out. */
+  method?: string | null,
+  /** Path and query; `/` when it is left out. */
+  path?: string | null,
+  /** The `:authority`; `localhost` when it is left out. */
+  host?: string | null,
+  /** Cookies, as the header has them. */
+  cookie?: string | null,
+  /** Further headers. */
+  headers?: Array<[string, string]> | null,
+  /** The request carries this subject, in the way the configuration looks for first. */
+  subject?: string | null,
+  /** The SPIFFE id of the client, for a filter in the mesh role. */
+  principal?: string | null,
+  /** Signing keys by the name of their environment variable. Without them one is made up, and `signed` is false. */
+  keys?: { [key in string]: string } | null,
 };
 
 /** Where a request goes: what `coalmine route --format json` prints, and the way in the graph. */

@@ -15,6 +15,7 @@
 
 pub mod baseline;
 mod cookie;
+pub mod decide;
 pub mod deployments;
 mod diagnostic;
 mod files;

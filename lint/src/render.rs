@@ -2,9 +2,10 @@
 //! linter cannot change what others parse. The format for people is the binary's own.
 
 pub mod concise;
+pub mod decide;
 pub mod github;
-pub mod graph;
 pub mod gitlab;
+pub mod graph;
 pub mod json;
 pub mod junit;
 pub mod route;

@@ -19,6 +19,7 @@ impl Declarations {
         crate::render::json::declare(&mut all);
         crate::render::graph::declare(&mut all);
         crate::render::route::declare(&mut all);
+        crate::render::decide::declare(&mut all);
         all
     }
 

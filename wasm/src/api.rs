@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use coalmine::decide;
 use coalmine::deployments::{CONFIG, Deployment, deployments};
 use coalmine::graph::{Graph, Id, Options};
 use coalmine::mesh::Mesh;
 use coalmine::mesh::config::MeshConfig;
+use coalmine::render::decide as decision;
 use coalmine::render::route::{self, JsonRoute};
 use coalmine::render::{Units, json};
 use coalmine::route::{Known, Request, Source, follow, trace};
@@ -13,6 +15,9 @@ use coalmine::rule::did_you_mean;
 use coalmine::rules::{RULES, find};
 use coalmine::states::{State, states};
 use coalmine::{File, FileId, Files, Input, Linted, Safety, Settings, fix};
+use coalmine_filter::decide as filter;
+use coalmine_filter::effects::effects;
+use coalmine_filter::token::MIN_KEY_BYTES;
 use serde::{Deserialize, Serialize};
 
 /// What columns and offsets count in results and options.
@@ -127,6 +132,35 @@ pub struct Followed<'a> {
     route: JsonRoute<'a>,
     /// Ids of the nodes and edges of the graph that it takes.
     taken: Vec<String>,
+}
+
+/// A request to decide about: as the options of `coalmine decide`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields = nullable))]
+pub struct DecideQuestion {
+    /// Which WasmPlugin, `ns/name` or `name`, where there are several.
+    pub plugin: Option<String>,
+    /// The namespace of objects that name none; `default` when it is left out.
+    pub namespace: Option<String>,
+    /// `GET` when it is left out.
+    pub method: Option<String>,
+    /// Path and query; `/` when it is left out.
+    pub path: Option<String>,
+    /// The `:authority`; `localhost` when it is left out.
+    pub host: Option<String>,
+    /// Cookies, as the header has them.
+    pub cookie: Option<String>,
+    /// Further headers.
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<(String, String)>>"))]
+    pub headers: Vec<(String, String)>,
+    /// The request carries this subject, in the way the configuration looks for first.
+    pub subject: Option<String>,
+    /// The SPIFFE id of the client, for a filter in the mesh role.
+    pub principal: Option<String>,
+    /// Signing keys by the name of their environment variable. Without them one is made up, and `signed` is false.
+    #[cfg_attr(feature = "ts", ts(as = "Option<BTreeMap<String, String>>"))]
+    pub keys: BTreeMap<String, String>,
 }
 
 /// Which finding: a `Diagnostic` will do, its other fields are not looked at.
@@ -446,6 +480,58 @@ fn clean(name: &str) -> &str {
     name.trim_start_matches("./")
 }
 
+/// What the filter decides about a request, given to `done`. `config` is a manifest with a WasmPlugin that runs the
+/// filter, or a bare `pluginConfig`; `now` is in seconds since 1970, and `random` makes ids and stand-in keys.
+///
+/// # Errors
+/// When there is no configuration, it is unclear which is meant, or it cannot carry the subject.
+pub fn decide<T>(
+    config: &str,
+    question: &DecideQuestion,
+    now: u64,
+    random: &mut dyn FnMut() -> [u8; 16],
+    done: impl FnOnce(&decision::JsonDecision<'_>) -> T,
+) -> Result<T, String> {
+    let namespace = question.namespace.as_deref().unwrap_or("default");
+    let source = decide::Source::read("config", config, question.plugin.as_deref(), namespace)?;
+    let known = |name: &str| question.keys.get(name).map(|key| key.clone().into_bytes());
+    let (mut keys, _) = source.config.clone().load_keys(known);
+    let stand_in = !keys.can_sign();
+    if stand_in {
+        let made_up: Vec<u8> = random().iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect();
+        (keys, _) = source.config.clone().load_keys(|name| {
+            Some(known(name).filter(|key| key.trim_ascii().len() >= MIN_KEY_BYTES).unwrap_or(made_up.clone()))
+        });
+    }
+    let or = |value: &Option<String>, usual: &str| value.clone().unwrap_or_else(|| usual.to_owned());
+    let mut headers = vec![
+        (":method".to_owned(), or(&question.method, "GET")),
+        (":path".to_owned(), or(&question.path, "/")),
+        (":authority".to_owned(), or(&question.host, "localhost")),
+    ];
+    headers.extend(question.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())));
+    headers.extend(question.cookie.iter().map(|cookie| ("cookie".to_owned(), cookie.clone())));
+    if let Some(subject) = &question.subject {
+        decide::add_subject(&source.config, &keys, subject, now, &mut headers)?;
+    }
+    let headers: Vec<(&[u8], &[u8])> =
+        headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+    let principal = question.principal.as_ref().map(|principal| principal.as_bytes());
+    let request = filter::Request { headers: &headers, principal };
+    let mut random = || Some(random());
+    let decision =
+        filter::decide(&source.config, &keys, &request, &mut filter::Ambient { now, random: &mut random });
+    let effects = effects(&source.config, &request, &decision);
+    let answer = decide::Answer {
+        source: &source,
+        request: &request,
+        decision: &decision,
+        effects: &effects,
+        stand_in,
+    };
+    Ok(done(&decision::output(&answer)))
+}
+
 /// The page of one rule.
 ///
 /// # Errors
@@ -589,6 +675,26 @@ mod tests {
         for id in canary {
             assert!(known.contains(&id), "{id} is not in the graph: {known:#?}");
         }
+    }
+
+    #[test]
+    fn the_filter_decides_by_the_shipped_configuration() {
+        let config = include_str!("../../manifests/voting-flag/istio-ingress/20-coalmine-filter.yaml");
+        let variant = |cookie: &str| {
+            let question = DecideQuestion { cookie: Some(cookie.into()), ..DecideQuestion::default() };
+            let json = decide(config, &question, 0, &mut || [7; 16], |answer| serde_json::to_value(answer));
+            json.unwrap().unwrap()["flags"][0]["reason"].clone()
+        };
+        assert_eq!(variant("theme=dark; featureflag=on"), "optin");
+        assert_ne!(variant("theme=dark"), "optin");
+        let error = decide(
+            "a: 1",
+            &DecideQuestion { subject: Some("ann".into()), ..DecideQuestion::default() },
+            0,
+            &mut || [7; 16],
+            |_| (),
+        );
+        assert_eq!(error.unwrap_err(), "this configuration has no subject");
     }
 
     #[test]

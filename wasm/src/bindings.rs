@@ -149,10 +149,7 @@ impl Linter {
         #[wasm_bindgen(unchecked_param_type = "RouteQuestion")] request: &JsValue,
     ) -> Result<JsValue, JsError> {
         let question = from_js("request", request)?;
-        // Seconds fit exactly into a double for longer than there will be proxies.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let now = (js_sys::Date::now() / 1000.0) as u64;
-        self.texts().route(&question, now, |route| to_js(route)).map_err(error)?
+        self.texts().route(&question, now(), |route| to_js(route)).map_err(error)?
     }
 
     /// Fixes what can be fixed, or one finding, and answers with the files that change. A fix is only applied when it
@@ -171,6 +168,30 @@ impl Linter {
     fn texts(&self) -> Texts {
         self.texts.borrow().clone()
     }
+}
+
+/// What the filter decides about a request, by the filter's own code: the same as `coalmine decide --format json`.
+///
+/// @param config a manifest with a WasmPlugin that runs the filter, or a bare `pluginConfig`.
+/// @throws when there is no configuration in it, or it is unclear which is meant.
+#[wasm_bindgen(unchecked_return_type = "Decision")]
+pub fn decide(
+    config: &str,
+    #[wasm_bindgen(unchecked_optional_param_type = "DecideQuestion")] request: &JsValue,
+) -> Result<JsValue, JsError> {
+    let question = from_js("request", request)?;
+    // Ids that live as long as an answer, and keys that nobody else has: no secret hangs on them.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let mut random = || [(); 16].map(|()| (js_sys::Math::random() * 256.0) as u8);
+    api::decide(config, &question, now(), &mut random, |decision| to_js(decision)).map_err(error)?
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    // They fit exactly into a double for longer than there will be proxies.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let seconds = (js_sys::Date::now() / 1000.0) as u64;
+    seconds
 }
 
 /// Every rule: the same as `coalmine rules --format json`.

@@ -12,6 +12,7 @@ pub fn declarations() -> String {
     all.add::<api::LintOptions>();
     all.add::<api::GraphOptions>();
     all.add::<api::RouteQuestion>();
+    all.add::<api::DecideQuestion>();
     all.add::<api::Followed<'static>>();
     all.add::<api::FindingOffset>();
     all.add::<api::FindingRange>();

@@ -274,6 +274,23 @@ pub fn rules() -> String {
     pretty(&rule_list())
 }
 
+/// Declares the types of this format for TypeScript.
+#[cfg(feature = "ts")]
+pub(crate) fn declare(to: &mut crate::typescript::Declarations) {
+    to.add_text("/** How bad a finding is. */", "type Severity = \"error\" | \"warning\" | \"info\";");
+    to.add::<JsonPosition>();
+    to.add::<JsonRange>();
+    to.add::<JsonResource<'static>>();
+    to.add::<JsonRelated<'static>>();
+    to.add::<JsonEdit<'static>>();
+    to.add::<JsonFix<'static>>();
+    to.add::<JsonDiagnostic<'static>>();
+    to.add::<JsonSummary>();
+    to.add::<Output<'static>>();
+    to.add::<JsonRule<'static>>();
+    to.add::<RuleList<'static>>();
+}
+
 #[cfg(test)]
 mod tests {
     use crate::render::Units;
