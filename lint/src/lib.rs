@@ -17,6 +17,7 @@ mod cookie;
 mod diagnostic;
 mod files;
 pub mod fix;
+mod incremental;
 pub mod line_index;
 mod linter;
 pub mod mesh;
@@ -39,6 +40,7 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Edit, Fix, Related, ResourceName, Safety, Severity};
 pub use files::{File, Files};
+pub use incremental::Incremental;
 pub use linter::{Input, lint};
 pub use report::{Linted, Report, Summary};
 pub use settings::Settings;
