@@ -6,6 +6,7 @@ mod explain;
 mod human;
 mod input;
 mod lint;
+mod lsp;
 mod state;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -71,6 +72,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Rules { format } => explain::rules(format),
         Command::Explain { rule } => explain::explain(&rule, color),
         Command::Decide(decide) => decide::run(&decide, &args.common),
+        Command::Lsp(lsp) => lsp::run(&lsp, &args.common),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "coalmine", &mut out);

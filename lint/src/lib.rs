@@ -17,6 +17,7 @@ mod cookie;
 mod diagnostic;
 mod files;
 pub mod fix;
+pub mod ide;
 mod incremental;
 pub mod line_index;
 mod linter;

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     },
     /// Say what the filter would decide for a request, how a rollout splits, or sign an override
     Decide(Box<DecideArgs>),
+    /// Serve editors: the language server protocol on standard input and output
+    Lsp(super::lsp::LspArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
