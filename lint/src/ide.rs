@@ -63,3 +63,6 @@ pub fn difference(file: FileId, old: &str, new: &str) -> Option<Edit> {
         text: new_rest.get(..new_rest.len() - end)?.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -184,8 +184,12 @@ impl<'a> View<'a> {
         }
         match (&resource.spec, path) {
             (_, ["metadata", "namespace"]) => {
-                let mut known: Vec<&str> =
-                    self.mesh.resources().iter().map(|resource| resource.namespace()).collect();
+                // The object itself, as it was read last, has a namespace that nobody wrote.
+                let is_itself = |other: &Resource| {
+                    other.span.file == resource.span.file && other.span.start == resource.span.start
+                };
+                let others = self.mesh.resources().iter().filter(|other| !is_itself(other));
+                let mut known: Vec<&str> = others.map(|other| other.namespace()).collect();
                 known.sort_unstable();
                 known.dedup();
                 let named = known.into_iter().filter(|name| !name.is_empty());

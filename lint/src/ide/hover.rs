@@ -123,7 +123,7 @@ impl<'a> View<'a> {
                 host.resource.name.value
             );
             if !host.ports.is_empty() {
-                let _ = write!(text, "- ports {}\n", host.describe_ports());
+                let _ = writeln!(text, "- ports {}", host.describe_ports());
             }
             if host.selects_pods() {
                 text.push_str(&list_pods(&self.workloads_of(host)));

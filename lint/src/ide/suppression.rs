@@ -4,6 +4,8 @@ use crate::diagnostic::{Diagnostic, Edit};
 use crate::files::Files;
 use crate::fix::splice;
 use crate::linter::Input;
+use crate::rule::Check;
+use crate::rules;
 use crate::settings::Settings;
 use crate::span::Span;
 use crate::suppress::Suppressions;
@@ -17,7 +19,9 @@ const REASON: &str = "TODO say why";
 #[must_use]
 pub fn suppression(files: &Files, settings: &Settings, found: &Diagnostic) -> Option<Edit> {
     let file = found.span.file;
-    if files.name(file).ends_with(".json") {
+    // What is said about comments cannot be silenced by one.
+    let is_about_comments = rules::find(found.rule).is_none_or(|rule| matches!(rule.check, Check::Builtin));
+    if is_about_comments || files.name(file).ends_with(".json") {
         return None;
     }
     let text = files.text(file);
