@@ -207,11 +207,8 @@ impl Client {
 
     /// Waits until a while nothing has been published, and answers for which files something was.
     pub fn quiet(&mut self) -> Vec<String> {
-        loop {
-            match self.output.recv_timeout(SILENCE) {
-                Ok(message) => self.seen.push(message),
-                Err(_) => break,
-            }
+        while let Ok(message) = self.output.recv_timeout(SILENCE) {
+            self.seen.push(message);
         }
         let folder = self.uri("");
         let mut names = Vec::new();
