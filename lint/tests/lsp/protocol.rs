@@ -42,6 +42,13 @@ fn a_request_is_answered_from_the_edits_before_it() {
     assert_eq!(client.request("textDocument/codeAction", params.clone()), json!([]));
     client.change("route.yaml", 3, ROUTE);
     assert_ne!(client.request("textDocument/codeAction", params), json!([]));
+    let last = loop {
+        let published = client.published("route.yaml");
+        if published["version"] == 3 {
+            break published;
+        }
+    };
+    assert_ne!(last["diagnostics"], json!([]), "what the request found out is published, too");
 }
 
 #[test]

@@ -87,22 +87,13 @@ impl<'g> Converter<'g> {
     }
 }
 
-/// The findings of a group by file, an empty list for a file without; `None` when it has not been linted.
+/// The findings of a group by file, for the files that have some; `None` when it has not been linted.
 pub(super) fn diagnostics(group: &Group, client: Client) -> Option<HashMap<PathBuf, Vec<Diagnostic>>> {
-    let report = group.report.as_ref()?;
-    let files = group.deployment.files();
-    let mut found: HashMap<PathBuf, Vec<Diagnostic>> = files
-        .iter()
-        .zip(&group.paths)
-        .filter(|((id, _), _)| !files.is_context(*id))
-        .map(|(_, path)| (path.clone(), Vec::new()))
-        .collect();
+    let mut found: HashMap<PathBuf, Vec<Diagnostic>> = HashMap::new();
     let mut convert = Converter::new(group, client);
-    for diagnostic in &report.diagnostics {
-        if let Some(list) = group.paths.get(diagnostic.span.file.index()).and_then(|path| found.get_mut(path))
-        {
-            list.push(convert.diagnostic(diagnostic));
-        }
+    for diagnostic in &group.report.as_ref()?.diagnostics {
+        let Some(path) = group.paths.get(diagnostic.span.file.index()) else { continue };
+        found.entry(path.clone()).or_default().push(convert.diagnostic(diagnostic));
     }
     Some(found)
 }

@@ -300,17 +300,23 @@ impl Server<'_> {
         let mut told: BTreeMap<PathBuf, Vec<Diagnostic>> = BTreeMap::new();
         for number in 0..self.workspace.groups.len() {
             let mut groups = std::mem::take(&mut self.workspace.groups);
-            if let Some(group) = groups.get_mut(number)
-                && group.report.is_none()
-            {
-                group.report = group.deployment.lint_unless(&|| self.is_superseded());
+            if let Some(group) = groups.get_mut(number) {
+                if group.report.is_none() {
+                    group.report = group.deployment.lint_unless(&|| self.is_superseded());
+                }
+                if group.shown.is_none() {
+                    group.shown = features::diagnostics(group, self.client);
+                }
             }
             self.workspace.groups = groups;
-            let Some(group) = self.workspace.groups.get(number) else { continue };
-            match features::diagnostics(group, self.client) {
-                Some(found) => told.extend(found),
-                None => return false,
+            match self.workspace.groups.get(number).map(|group| &group.shown) {
+                Some(Some(shown)) => told.extend(shown.clone()),
+                Some(None) => return false,
+                None => {}
             }
+        }
+        for path in self.workspace.open_files() {
+            told.entry(path).or_default();
         }
         for (path, message) in &self.workspace.broken {
             let text = self.workspace.buffers.get(path).map(|buffer| buffer.text.to_string());

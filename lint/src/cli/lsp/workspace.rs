@@ -12,6 +12,7 @@ use coalmine::{FileId, Files, Incremental, Report, Settings};
 
 use super::super::args::Common;
 use super::super::input::{self, CONFIG, Configs, is_helm_template, is_manifest, name_of};
+use super::convert::Diagnostic;
 
 /// Why files are linted together.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -33,6 +34,8 @@ pub(super) struct Group {
     pub deployment: Incremental,
     /// The findings in the present texts; `None` after an edit.
     pub report: Option<Report>,
+    /// The same as the client shows it, by file.
+    pub shown: Option<HashMap<PathBuf, Vec<Diagnostic>>>,
 }
 
 /// A text that the client has open.
@@ -158,6 +161,18 @@ impl<'c> Workspace<'c> {
     pub(super) fn place(&mut self, path: &Path) -> Option<(usize, FileId)> {
         self.refresh();
         self.places.get(path)?.first().copied()
+    }
+
+    /// The texts that the client has open and that are judged.
+    pub(super) fn open_files(&self) -> Vec<PathBuf> {
+        let judged = |path: &&PathBuf| {
+            let place = self.places.get(*path).and_then(|places| places.first());
+            place.is_some_and(|(group, id)| {
+                let group = self.groups.get(*group);
+                group.is_some_and(|group| !group.deployment.files().is_context(*id))
+            })
+        };
+        self.buffers.keys().filter(judged).cloned().collect()
     }
 
     /// Walks the folders anew when files may have come or gone.
@@ -293,7 +308,7 @@ impl<'c> Workspace<'c> {
             paths.push(path);
         }
         let deployment = Incremental::new(files, settings);
-        Some(Group { key, config, paths, deployment, report: None })
+        Some(Group { key, config, paths, deployment, report: None, shown: None })
     }
 
     /// What a settings file says, or said before it was broken; `None` if it never could be read.
@@ -317,5 +332,6 @@ fn replace(group: &mut Group, id: FileId, text: &Arc<str>) {
     if *group.deployment.files().text(id) != **text {
         group.deployment.replace(id, Arc::clone(text));
         group.report = None;
+        group.shown = None;
     }
 }
