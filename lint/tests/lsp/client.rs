@@ -1,5 +1,6 @@
 //! A client for the tests: the real server on its standard input and output, every wait bounded.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -221,6 +222,28 @@ impl Client {
             _ => true,
         });
         names
+    }
+
+    /// What was last published for each file, once nothing more comes.
+    pub fn all_findings(&mut self) -> BTreeMap<String, Value> {
+        // Every file was linted once the first findings are there: they come together.
+        let first =
+            self.wait(|message| matches!(message, Message::Notification(note) if is_publication(note, None)));
+        self.seen.push(first);
+        while let Ok(message) = self.output.recv_timeout(SILENCE) {
+            self.seen.push(message);
+        }
+        let folder = self.uri("");
+        let published = self.seen.iter().filter_map(|message| match message {
+            Message::Notification(note) if is_publication(note, None) => Some(&note.params),
+            _ => None,
+        });
+        published
+            .map(|params| {
+                let uri = params["uri"].as_str().unwrap();
+                (uri.strip_prefix(&folder).unwrap().to_owned(), params["diagnostics"].clone())
+            })
+            .collect()
     }
 
     /// Ends the server in due form and answers its exit code.

@@ -5,6 +5,7 @@ mod actions;
 mod client;
 mod diagnostics;
 mod features;
+mod parity;
 mod protocol;
 
 /// A route to a subset that its DestinationRule does not have, and all the rest in order.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use coalmine::mesh::Assume;
-use coalmine::{FileId, Files, Incremental, Report, Settings};
+use coalmine::{FileId, Files, Incremental, Report};
 
 use super::super::args::Common;
 use super::super::input::{self, CONFIG, Configs, is_helm_template, is_manifest, name_of};
@@ -261,19 +261,30 @@ impl<'c> Workspace<'c> {
         configs: &mut Configs<'_>,
         old: &mut Vec<Group>,
     ) -> Option<Group> {
-        let mut settings = match &config {
-            None => configs.parse(None).ok()?,
-            Some(path) => self.settings(path, configs)?,
+        let config = match config {
+            Some(path) => Some((path.clone(), self.settings_text(&path, configs)?)),
+            None => None,
         };
-        let config = config.and_then(|path| {
-            let text = self.last_good.get(&path).cloned()?;
-            Some((path, text))
-        });
+        // Files are named as from the folder that the client has open, or else from that of the settings.
+        let own = match (&config, &key) {
+            (Some((path, _)), _) => path.parent(),
+            (None, Key::Root(root)) => Some(root.as_path()),
+            (None, Key::Alone(path) | Key::Config(path)) => path.parent(),
+        };
+        let own = own.unwrap_or(Path::new("")).to_owned();
+        let home = self.roots.iter().find(|root| own.starts_with(root)).unwrap_or(&own).clone();
+        let name = |path: &Path| name_of(path.strip_prefix(&home).unwrap_or(path));
+        let parse = |path: &dyn Fn(&Path) -> PathBuf| match &config {
+            Some((own, text)) => configs.parse(Some((&path(own), text))).ok(),
+            None => configs.parse(None).ok(),
+        };
+        let on_disk = parse(&Path::to_owned)?;
+        let mut settings = parse(&|own| PathBuf::from(name(own)))?;
         if matches!(key, Key::Alone(_)) && settings.rollout.is_empty() && self.common.assume.is_none() {
             // A fragment proves nothing about what it does not contain.
             settings.assume = Assume::Open;
         }
-        let more = input::context(&settings, &given, &mut input::Input::default());
+        let more = input::context(&on_disk, &given, &mut input::Input::default());
         let judged = given.len();
         let mut texts = Vec::new();
         for (number, path) in given.into_iter().chain(more).enumerate() {
@@ -299,7 +310,7 @@ impl<'c> Workspace<'c> {
         let mut files = Files::new();
         let mut paths = Vec::new();
         for (path, text, is_context) in texts {
-            let name = name_of(&path);
+            let name = name(&path);
             if is_context {
                 files.add_context(name, text)
             } else {
@@ -311,18 +322,17 @@ impl<'c> Workspace<'c> {
         Some(Group { key, config, paths, deployment, report: None, shown: None })
     }
 
-    /// What a settings file says, or said before it was broken; `None` if it never could be read.
-    fn settings(&mut self, path: &Path, configs: &Configs<'_>) -> Option<Settings> {
+    /// The text of a settings file, or the one from before it was broken; `None` if it never could be read.
+    fn settings_text(&mut self, path: &Path, configs: &Configs<'_>) -> Option<Arc<str>> {
         let text = self.text(path).unwrap_or_default();
         match configs.parse(Some((path, &text))) {
-            Ok(settings) => {
-                self.last_good.insert(path.to_owned(), text);
-                Some(settings)
+            Ok(_) => {
+                self.last_good.insert(path.to_owned(), Arc::clone(&text));
+                Some(text)
             }
             Err(error) => {
                 self.broken.insert(path.to_owned(), error);
-                let text = self.last_good.get(path)?;
-                configs.parse(Some((path, text))).ok()
+                self.last_good.get(path).cloned()
             }
         }
     }
