@@ -166,17 +166,27 @@ pub(crate) fn cargo_deny() -> Result<()> {
         .context("cargo-deny checks licences and sources; it is built from crates.io")
 }
 
-/// Installs Debian's `docker-registry` where that is possible. The test that pushes to it is left out, with a
-/// notice, where it is not; never in CI.
+/// Installs the registry that the image is pushed to, or says that its test is left out.
 pub(crate) fn registry() -> Result<bool> {
-    if on_path("docker-registry") {
+    debian("docker-registry", "docker-registry", "the test that pushes the image to a registry")
+}
+
+/// Installs the editor that the language server is attached to, or says that its test is left out.
+pub(crate) fn neovim() -> Result<bool> {
+    debian("nvim", "neovim", "the test that shows findings in a real editor")
+}
+
+/// Installs a package of Debian where that is possible. The test that needs its program is left out, with a
+/// notice, where it is not; never in CI.
+fn debian(program: &str, package: &str, test: &str) -> Result<bool> {
+    if on_path(program) {
         return Ok(true);
     }
     let root_user =
         Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
     if root_user && on_path("apt-get") {
         // A machine that was never updated knows no packages; one whose lists are fresh needs no update.
-        let install = ["install", "--yes", "--no-install-recommends", "docker-registry"];
+        let install = ["install", "--yes", "--no-install-recommends", package];
         if run("apt-get", &install).is_err() {
             run("apt-get", &["update"])?;
             run("apt-get", &install)?;
@@ -184,11 +194,9 @@ pub(crate) fn registry() -> Result<bool> {
         return Ok(true);
     }
     if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
-        bail!("docker-registry is missing: install Debian's package of that name on the CI machine");
+        bail!("{program} is missing: install Debian's package `{package}` on the CI machine");
     }
-    eprintln!(
-        "note: docker-registry is not installed, so the test that pushes the image to a registry is left out"
-    );
+    eprintln!("note: {program} is not installed, so {test} is left out");
     Ok(false)
 }
 
