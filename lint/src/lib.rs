@@ -13,9 +13,11 @@
     )
 )]
 
+pub mod baseline;
 mod cookie;
 mod diagnostic;
 mod files;
+mod fingerprint;
 pub mod fix;
 pub mod graph;
 pub mod line_index;

@@ -43,7 +43,7 @@ pub(crate) fn run_all() -> Result<()> {
 
 /// Sets up what the tests need and runs them all.
 pub(crate) fn test() -> Result<()> {
-    tools::for_filter_tests()?;
+    tools::for_tests()?;
     dist::build()?;
     let registry = if tools::registry()? { &[][..] } else { &["--", "--skip", "registry_"][..] };
     run("cargo", &[&["test", "--workspace"], registry].concat())

@@ -1,5 +1,5 @@
 //! `cargo xtask docs`: the pages that are generated from the rules, the pictures that are drawn from the manifests,
-//! and the check that all of them are current.
+//! the schema of the settings, and the check that all of them are current.
 
 mod graphs;
 
@@ -31,6 +31,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         pages.insert(folder.join(format!("{}.md", rule.id)), page(rule));
     }
     pages.insert(folder.join("README.md"), index());
+    let schema = serde_json::to_string_pretty(&coalmine::settings::schema::schema())?;
+    pages.insert(root().join("docs/schemas/coalmine.schema.json"), format!("{schema}\n"));
     let readme = root().join("README.md");
     let text = fs::read_to_string(&readme).with_context(|| format!("{}", readme.display()))?;
     pages.insert(readme, with_rule_list(&text)?);
