@@ -13,10 +13,13 @@
     )
 )]
 
+pub mod baseline;
 mod cookie;
 mod diagnostic;
 mod files;
+mod fingerprint;
 pub mod fix;
+pub mod graph;
 pub mod ide;
 mod incremental;
 pub mod line_index;
@@ -27,6 +30,7 @@ mod re2;
 pub mod render;
 pub mod report;
 pub mod resource;
+pub mod route;
 pub mod rule;
 pub mod rules;
 pub mod schema;

@@ -201,5 +201,6 @@ pub(crate) fn judge(
             .filter(|document| document.root().is_some() && !files.is_context(document.file()))
             .count(),
         suppressed,
+        baselined: None,
     })
 }
