@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench_filter;
 mod bench_lint;
+mod bench_lsp;
 mod ci;
 mod demo_filter;
 mod demo_lint;
@@ -34,7 +35,7 @@ enum Task {
         once: bool,
     },
     /// Build what is shipped below target/dist: the filter as a module and an OCI image layout; the linter with
-    /// completions, manual pages and a Python wheel; checksums.
+    /// completions, manual pages and a Python wheel; checksums; the linter for JavaScript.
     Dist(dist::Options),
     /// Write the pages that are generated from the rules, and the pictures of the scenarios.
     Docs(docs::Options),
@@ -57,15 +58,18 @@ enum Bench {
     Filter(bench_filter::Options),
     /// Linting many documents, beside parsing them alone.
     Lint(bench_lint::Options),
+    /// A keystroke in the language server, beside linting everything.
+    Lsp(bench_lsp::Options),
 }
 
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Bench(Bench::Filter(options)) => bench_filter::run(&options),
         Task::Bench(Bench::Lint(options)) => bench_lint::run(&options),
+        Task::Bench(Bench::Lsp(options)) => bench_lsp::run(&options),
         Task::Ci => ci::run_all(),
         Task::Demo { once } => demo_lint::run_demo().and_then(|()| demo_filter::run(once)),
-        Task::Dist(options) => dist::run(&options),
+        Task::Dist(options) => dist::run(&options).and_then(|()| wasm::run_task()),
         Task::Docs(options) => docs::run(&options),
         Task::Fmt => ci::format(false),
         Task::Schema(options) => schema::run(&options),

@@ -166,22 +166,37 @@ pub(crate) fn cargo_deny() -> Result<()> {
         .context("cargo-deny checks licences and sources; it is built from crates.io")
 }
 
-/// Installs Debian's `docker-registry` where that is possible. The test that pushes to it is left out, with a
-/// notice, where it is not; never in CI.
+/// Installs the registry that the image is pushed to, or says that its test is left out.
 pub(crate) fn registry() -> Result<bool> {
-    if on_path("docker-registry") {
+    debian("docker-registry", "docker-registry", "the test that pushes the image to a registry")
+}
+
+/// Installs the editor that the language server is attached to, or says that its test is left out.
+pub(crate) fn neovim() -> Result<bool> {
+    debian("nvim", "neovim", "the test that shows findings in a real editor")
+}
+
+/// Installs a package of Debian where that is possible. The test that needs its program is left out, with a
+/// notice, where it is not; never in CI.
+fn debian(program: &str, package: &str, test: &str) -> Result<bool> {
+    if on_path(program) {
         return Ok(true);
     }
-    if is_root() && on_path("apt-get") {
-        install("docker-registry")?;
+    let root_user =
+        Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    if root_user && on_path("apt-get") {
+        // A machine that was never updated knows no packages; one whose lists are fresh needs no update.
+        let install = ["install", "--yes", "--no-install-recommends", package];
+        if run("apt-get", &install).is_err() {
+            run("apt-get", &["update"])?;
+            run("apt-get", &install)?;
+        }
         return Ok(true);
     }
     if in_ci() {
-        bail!("docker-registry is missing: install Debian's package of that name on the CI machine");
+        bail!("{program} is missing: install Debian's package `{package}` on the CI machine");
     }
-    eprintln!(
-        "note: docker-registry is not installed, so the test that pushes the image to a registry is left out"
-    );
+    eprintln!("note: {program} is not installed, so {test} is left out");
     Ok(false)
 }
 
@@ -220,34 +235,11 @@ pub(crate) fn chromium() -> Result<bool> {
     if env::var_os("COALMINE_CHROMIUM").is_some() || on_path("chromium") || on_path("google-chrome") {
         return Ok(true);
     }
-    if is_root() && on_path("apt-get") {
-        install("chromium")?;
-        return Ok(true);
-    }
-    if in_ci() {
-        bail!("chromium is missing: install it on the CI machine, or name a browser with COALMINE_CHROMIUM");
-    }
-    eprintln!("note: chromium is not installed, so the playground's test is left out");
-    Ok(false)
+    debian("chromium", "chromium", "the test of the playground")
 }
 
 fn in_ci() -> bool {
     env::var_os("CI").is_some_and(|value| !value.is_empty())
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
-}
-
-/// Installs one package of Debian's.
-fn install(package: &str) -> Result<()> {
-    // A machine that was never updated knows no packages; one whose lists are fresh needs no update.
-    let install = ["install", "--yes", "--no-install-recommends", package];
-    if run("apt-get", &install).is_err() {
-        run("apt-get", &["update"])?;
-        run("apt-get", &install)?;
-    }
-    Ok(())
 }
 
 fn on_path(program: &str) -> bool {
