@@ -57,8 +57,8 @@ export function setUp(folder) {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "package.json"), '{ "private": true }\n');
   npm(folder, `code-server@${VERSION}`);
-  const server = join(folder, "node_modules/code-server");
-  const code = join(server, "lib/vscode");
+  const packages = join(folder, "node_modules");
+  const code = join(packages, "code-server/lib/vscode");
   npm(code, "--omit=dev");
   npm(join(code, "extensions"), "--omit=dev");
   for (const name of ["@vscode/spdlog", "node-pty", "native-watchdog", "kerberos"]) {
@@ -68,9 +68,9 @@ export function setUp(folder) {
   link("node_modules", join(code, "node_modules.asar"));
   link("code-linux.sh", join(code, "bin/remote-cli/code-server"));
   link("browser-linux.sh", join(code, "bin/helpers/browser.sh"));
-  const builder = join(server, "node_modules/.bin/node-pre-gyp");
-  const path = `${tool}:${process.env.PATH}`;
-  run(join(server, "node_modules/argon2"), builder, ["rebuild", "--build-from-source"], { npm_config_nodedir: headers, PATH: path });
+  // Finds node-gyp where programs are.
+  const environment = { npm_config_nodedir: headers, PATH: `${tool}:${process.env.PATH}` };
+  run(join(packages, "argon2"), join(packages, ".bin/node-pre-gyp"), ["rebuild", "--build-from-source"], environment);
   writeFileSync(stamp, RECIPE);
 }
 

@@ -52,9 +52,11 @@ pub(crate) fn test() -> Result<()> {
         words.extend(["--skip", "neovim_"]);
     }
     if !wasm::build()? {
-        words.extend(["--skip", "npm_", "--skip", "parity_", "--skip", "playground_"]);
+        words.extend(["--skip", "npm_", "--skip", "parity_", "--skip", "playground_", "--skip", "vscode_"]);
     } else if !tools::chromium()? {
-        words.extend(["--skip", "playground_"]);
+        words.extend(["--skip", "playground_", "--skip", "vscode_in_"]);
+    } else if !tools::code_server()? {
+        words.extend(["--skip", "vscode_in_"]);
     }
     run("cargo", &words)
 }

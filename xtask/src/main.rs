@@ -47,7 +47,8 @@ enum Task {
     Setup,
     /// Set up what the tests need and run them all.
     Test,
-    /// Build the linter for JavaScript below target/dist: the npm package and the playground.
+    /// Build the linter for JavaScript below target/dist: the npm package, the playground and the
+    /// extension for VS Code.
     Wasm,
 }
 

@@ -200,17 +200,17 @@ fn debian(program: &str, package: &str, test: &str) -> Result<bool> {
     Ok(false)
 }
 
-/// Node's packages for the playground and its tests, below `target/tools/playground`: exactly those of its lock file.
-/// Without Node the playground is left out, with a notice; never in CI.
-pub(crate) fn node_packages() -> Result<Option<PathBuf>> {
+/// Node's packages for a folder of `wasm`, such as the playground and its tests, below `target/tools`: exactly those of
+/// its lock file. Without Node what it builds is left out, with a notice; never in CI.
+pub(crate) fn node_packages(name: &str) -> Result<Option<PathBuf>> {
     if !(on_path("node") && on_path("npm")) {
         if in_ci() {
             bail!("node and npm are missing: install Node 20 or later on the CI machine");
         }
-        eprintln!("note: Node is not installed, so the playground and its tests are left out");
+        eprintln!("note: Node is not installed, so wasm/{name} and its tests are left out");
         return Ok(None);
     }
-    let (source, folder) = (root().join("wasm/playground"), root().join("target/tools/playground"));
+    let (source, folder) = (root().join("wasm").join(name), root().join("target/tools").join(name));
     let lock = fs::read(source.join("package-lock.json"))?;
     // npm writes this last, so that an interrupted run is repeated.
     let done = folder.join("node_modules/.coalmine-lock");
@@ -221,21 +221,37 @@ pub(crate) fn node_packages() -> Result<Option<PathBuf>> {
     if fs::read(&done).ok().as_ref() != Some(&lock) {
         let folder = folder.to_string_lossy().into_owned();
         let fetch = ["--prefix", &folder, "--ignore-scripts", "--fetch-retries=2", "--fetch-timeout=60000"];
-        run("npm", &[&["ci"], &fetch[..]].concat()).context(
-            "the playground's packages come from the npm registry; check the network and npm's settings",
-        )?;
+        run("npm", &[&["ci"], &fetch[..]].concat()).with_context(|| {
+            format!("the packages of wasm/{name} come from the npm registry; check the network and npm's settings")
+        })?;
         fs::write(&done, &lock)?;
     }
     Ok(Some(folder))
 }
 
+/// Sets up the VS Code that a browser shows, once, below `target/tools/code-server`. Its native parts are built here,
+/// for which it takes a compiler, libraries and Node's headers; without them the extension's test is left out, with a
+/// notice; never in CI.
+pub(crate) fn code_server() -> Result<bool> {
+    let test = "the test of the extension in VS Code";
+    for (program, package) in [("rg", "ripgrep"), ("g++", "g++"), ("make", "make"), ("krb5-config", "libkrb5-dev")]
+    {
+        if !debian(program, package, test)? {
+            return Ok(false);
+        }
+    }
+    run("node", &["tests/web/code-server.mjs", "target/tools/code-server"])
+        .context("code-server comes from the npm registry and is built with Node's headers")?;
+    Ok(true)
+}
+
 /// Installs Debian's Chromium where that is possible; any other is named by `COALMINE_CHROMIUM`. Without one the
-/// playground's test is left out, with a notice; never in CI.
+/// tests of the playground and of the extension are left out, with a notice; never in CI.
 pub(crate) fn chromium() -> Result<bool> {
     if env::var_os("COALMINE_CHROMIUM").is_some() || on_path("chromium") || on_path("google-chrome") {
         return Ok(true);
     }
-    debian("chromium", "chromium", "the test of the playground")
+    debian("chromium", "chromium", "what is tested in a browser")
 }
 
 fn in_ci() -> bool {

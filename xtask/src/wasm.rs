@@ -1,5 +1,5 @@
 //! `cargo xtask wasm`: the linter for JavaScript, as the npm package below `target/dist/npm`, and the playground, as
-//! static files below `target/dist/playground`.
+//! static files below `target/dist/playground`, and the extension for VS Code.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,6 +15,7 @@ use crate::{root, run, tools};
 
 mod examples;
 mod playground;
+mod vscode;
 
 /// The module may not grow past this, compressed as servers send it: people wait for it.
 const SIZE_LIMIT: usize = 900 * 1024;
@@ -29,12 +30,13 @@ pub(crate) struct Package {
     pub(crate) gzip: usize,
 }
 
-/// Builds the package and the page; false where there is no Node for the page and the tests of both.
+/// Builds the package, the page and the extension; false where there is no Node for these and the tests of all.
 pub(crate) fn build() -> Result<bool> {
-    Ok(playground::build(&package()?)?.is_some())
+    let package = package()?;
+    Ok(playground::build(&package)?.is_some() && vscode::build(&package)?.is_some())
 }
 
-/// Builds the package and the page and says what there is.
+/// Builds the package, the page and the extension and says what there is.
 pub(crate) fn run_task() -> Result<()> {
     let package = package()?;
     println!("npm       {}", package.folder.display());
@@ -42,6 +44,10 @@ pub(crate) fn run_task() -> Result<()> {
     if let Some(page) = playground::build(&package)? {
         println!("page      {}", page.folder.display());
         println!("          {} bytes without the module, {} with gzip", page.raw, page.gzip);
+    }
+    if let Some(extension) = vscode::build(&package)? {
+        println!("vscode    {}", extension.display());
+        println!("          {} bytes", fs::metadata(&extension)?.len());
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ pub(super) struct Page {
 
 /// Builds the page with this package; `None` where there is no Node.
 pub(super) fn build(package: &Package) -> Result<Option<Page>> {
-    let Some(folder) = tools::node_packages()? else { return Ok(None) };
+    let Some(folder) = tools::node_packages("playground")? else { return Ok(None) };
     let source = root().join("wasm/playground");
     let sources = folder.join("src");
     if sources.exists() {
@@ -32,12 +32,7 @@ pub(super) fn build(package: &Package) -> Result<Option<Page>> {
         fs::copy(source.join(name), folder.join(name)).with_context(|| name.to_owned())?;
     }
     fs::write(folder.join("src/examples.json"), examples::json()?)?;
-    // As an installed package, so that what is published is what the page is built from.
-    let installed = folder.join("node_modules/coalmine");
-    if installed.exists() {
-        fs::remove_dir_all(&installed)?;
-    }
-    copy_folder(&package.folder, &installed)?;
+    install(package, &folder)?;
     let out = root().join("target/dist/playground");
     node(&folder, &["node_modules/typescript/bin/tsc", "--project", "."])?;
     node(&folder, &["build.mjs", &out.to_string_lossy()])?;
@@ -53,8 +48,17 @@ pub(super) fn build(package: &Package) -> Result<Option<Page>> {
     Ok(Some(page))
 }
 
+/// Installs the package beside the others, so that what is published is what is built from.
+pub(super) fn install(package: &Package, folder: &Path) -> Result<()> {
+    let installed = folder.join("node_modules/coalmine");
+    if installed.exists() {
+        fs::remove_dir_all(&installed)?;
+    }
+    copy_folder(&package.folder, &installed)
+}
+
 /// Runs Node in the folder that has the packages.
-fn node(folder: &Path, args: &[&str]) -> Result<()> {
+pub(super) fn node(folder: &Path, args: &[&str]) -> Result<()> {
     eprintln!("$ node {}", args.join(" "));
     let status =
         Command::new("node").args(args).current_dir(folder).status().context("cannot start `node`")?;
@@ -64,7 +68,7 @@ fn node(folder: &Path, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;
