@@ -1,5 +1,5 @@
 //! The linter as JavaScript has it: the npm package in Node, the same findings as the command line, and the playground
-//! in a real browser. `cargo xtask test` builds and fetches what they need; the scripts are in `tests/web`.
+//! and the extension for VS Code in a real browser. `cargo xtask test` builds and fetches what they need; the scripts are in `tests/web`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -64,6 +64,36 @@ fn playground_works_in_chromium() {
         ("COALMINE_ARTIFACTS", target.join("artifacts/playground")),
     ];
     node("playground.mjs", &[], &environment, Duration::from_secs(400));
+}
+
+/// The folder that the extension for VS Code was built in.
+fn extension() -> PathBuf {
+    let folder = root().join("target/tools/vscode");
+    let bundle = folder.join("dist/extension.js");
+    assert!(bundle.is_file(), "{} is missing: run `cargo xtask test`", bundle.display());
+    folder
+}
+
+#[test]
+fn vscode_extension_parts() {
+    node("extension.mjs", &[], &[("COALMINE_EXTENSION", extension())], Duration::from_secs(60));
+}
+
+#[test]
+fn vscode_in_a_browser_shows_and_mends_the_problem() {
+    let target = root().join("target");
+    let server = target.join("tools/code-server");
+    assert!(server.join("installed").is_file(), "{} is missing: run `cargo xtask test`", server.display());
+    let package = target.join(concat!("dist/coalmine-", env!("CARGO_PKG_VERSION"), ".vsix"));
+    assert!(package.is_file(), "{} is missing: run `cargo xtask test`", package.display());
+    let environment = [
+        ("COALMINE_VSIX", package),
+        ("COALMINE_CODE_SERVER", server),
+        ("COALMINE_MANIFESTS", root().join("manifests/voting")),
+        ("COALMINE_TOOLS", target.join("tools/playground")),
+        ("COALMINE_ARTIFACTS", target.join("artifacts/vscode")),
+    ];
+    node("vscode.mjs", &[], &environment, Duration::from_secs(500));
 }
 
 /// Files below a folder, by name.

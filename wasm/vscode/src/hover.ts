@@ -19,7 +19,7 @@ export function section(markdown: string, heading: string): string {
 function explanation(id: string): vscode.MarkdownString {
   const { rule, markdown } = page(id);
   const codes = rule.upstream.length > 0 ? ` · ${rule.upstream.join(", ")}` : "";
-  const text = `**[${rule.id}](${rule.url})**${codes}\n\n${section(markdown, "What it does")}\n\n${section(markdown, "Why it matters")}`;
+  const text = `**[${rule.id}](${rule.url})**${codes}\n\n${section(markdown, "Why it matters")}`;
   return new vscode.MarkdownString(text);
 }
 
@@ -63,7 +63,7 @@ export class Hovers implements vscode.HoverProvider {
     if (!placed) return undefined;
     const { group, name } = placed;
     const found = findings(group, name).filter(({ range }) => toRange(range).contains(position));
-    const texts = [...new Set(found.map(({ rule }) => rule))].map(explanation);
+    const texts: vscode.MarkdownString[] = [];
     const contains = (range: Range) => toRange(range).contains(position);
     // The last state that this place has a say in: what comes of it is what its author wants to know.
     const graph = this.#steps(group, name).findLast((graph) => calls(graph, name, contains).length > 0);
@@ -71,6 +71,8 @@ export class Hovers implements vscode.HoverProvider {
       const lines = calls(graph, name, contains).map((line) => `- ${line}`);
       texts.push(new vscode.MarkdownString(`**Routing**\n\n${lines.join("\n")}`));
     }
+    // What is wrong stands in the hover of the problem itself.
+    texts.push(...[...new Set(found.map(({ rule }) => rule))].map(explanation));
     return texts.length > 0 ? new vscode.Hover(texts) : undefined;
   }
 
