@@ -7,6 +7,7 @@ mod human;
 mod input;
 mod lint;
 mod state;
+mod tls_check;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Rules { format } => explain::rules(format),
         Command::Explain { rule } => explain::explain(&rule, color),
         Command::Decide(decide) => decide::run(&decide, &args.common),
+        Command::TlsCheck(check) => tls_check::run(&check, &args.common),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "coalmine", &mut out);

@@ -35,6 +35,7 @@ pub mod states;
 mod suppress;
 #[cfg(test)]
 mod testing;
+pub mod tls_check;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Edit, Fix, Related, ResourceName, Safety, Severity};

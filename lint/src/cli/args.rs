@@ -38,6 +38,8 @@ pub(crate) enum Command {
     },
     /// Say what the filter would decide for a request, how a rollout splits, or sign an override
     Decide(Box<DecideArgs>),
+    /// Show which TLS each client sends to each host and port, what is accepted, and what decides it
+    TlsCheck(super::tls_check::TlsCheckArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
