@@ -1,11 +1,14 @@
-//! What a rule is: metadata, documentation and a check over the input's text or over one state's model.
+//! What a rule is: metadata, documentation and a check over one file's text, over one state's model, or over
+//! the way from one state to the next.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use crate::diagnostic::{Diagnostic, ResourceName, Severity};
 use crate::files::Files;
 use crate::mesh::Mesh;
 use crate::resource::Resource;
+use crate::rollout::Transition;
 use crate::shape;
 use crate::span::Span;
 use crate::yaml::{Document, Problem};
@@ -31,6 +34,8 @@ pub enum Category {
     Canary,
     /// Wasm plugins, Coalmine's filter and the tags it sets.
     Filter,
+    /// The order in which a rollout applies and deletes.
+    Rollout,
     /// The linter's own comments and settings.
     Linter,
 }
@@ -49,6 +54,7 @@ impl Category {
             Self::Workloads => "workloads",
             Self::Canary => "canary",
             Self::Filter => "filter",
+            Self::Rollout => "rollout",
             Self::Linter => "linter",
         }
     }
@@ -80,10 +86,12 @@ impl FixKind {
 /// How a rule looks at the input.
 #[derive(Clone, Copy, Debug)]
 pub enum Check {
-    /// Once, over everything that was read.
+    /// Once for every file.
     Input(fn(&mut InputContext<'_>)),
     /// Once for every state of the deployment.
     State(fn(&mut Context<'_>)),
+    /// For every moment of a rollout, by `coalmine rollout` alone.
+    Transition(fn(&mut TransitionContext<'_, '_>)),
     /// Not a check of its own: the linter reports it while it applies suppressions.
     Builtin,
 }
@@ -179,17 +187,22 @@ pub fn name_of(resource: &Resource) -> ResourceName {
     }
 }
 
-/// Everything that was read, for rules about text and shape.
+/// One file, for rules about text and shape. What such a rule finds in a file follows from that file and the
+/// [`shape::Surroundings`] alone, so that an editor need not ask again about the files that were not edited.
 pub struct InputContext<'a> {
     pub(crate) rule: &'static Rule,
     /// The texts.
     pub files: &'a Files,
-    /// Every document of every file.
+    /// Every document of every file; [`Resource::node`] finds an object's tree in it.
     pub documents: &'a [Document],
-    /// What the YAML layer found.
+    /// Which documents are those of the file.
+    pub judged: Range<usize>,
+    /// What the YAML layer found in the file.
     pub problems: &'a [Problem],
-    /// Every object of every document.
+    /// Every object of the file.
     pub resources: &'a [Resource],
+    /// What of the other files counts.
+    pub(crate) surroundings: &'a shape::Surroundings,
     /// What is wrong with the objects' fields, found when the first rule asks.
     pub(crate) shape: &'a OnceLock<Vec<shape::Problem>>,
     pub(crate) found: Vec<Diagnostic>,
@@ -198,7 +211,10 @@ pub struct InputContext<'a> {
 impl<'a> InputContext<'a> {
     /// What is wrong with the objects' fields.
     pub(crate) fn shape(&self) -> &'a [shape::Problem] {
-        self.shape.get_or_init(|| shape::problems(self.files, self.documents, self.resources))
+        self.shape.get_or_init(|| {
+            let (documents, judged) = (self.documents, self.judged.clone());
+            shape::problems(self.files, documents, judged, self.resources, self.surroundings)
+        })
     }
 
     /// Reports a finding; the result takes help, related places and a fix.
@@ -246,6 +262,31 @@ impl Context<'_> {
     /// Reports a finding; the result takes help, related places and a fix.
     pub fn report(&mut self, resource: &Resource, span: Span, message: impl Into<String>) -> &mut Diagnostic {
         let diagnostic = self.rule.diagnostic(Some(resource), span, message.into());
+        self.found.push_mut(diagnostic)
+    }
+}
+
+/// One moment of a rollout, for rules about order.
+pub struct TransitionContext<'t, 'a> {
+    pub(crate) rule: &'static Rule,
+    /// The texts.
+    pub files: &'t Files,
+    /// Every document of every file.
+    pub documents: &'t [Document],
+    /// What changes, from what to what.
+    pub transition: &'t Transition<'t, 'a>,
+    pub(crate) found: Vec<Diagnostic>,
+}
+
+impl TransitionContext<'_, '_> {
+    /// Reports a finding; the result takes help, related places and a fix.
+    pub fn report(
+        &mut self,
+        resource: Option<&Resource>,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let diagnostic = self.rule.diagnostic(resource, span, message.into());
         self.found.push_mut(diagnostic)
     }
 }

@@ -320,14 +320,11 @@ fn of_client<'m, 'a>(
     for way in ways {
         let subset = way.and_then(|(_, target)| target.subset()).map(|name| name.as_str());
         let labels = subset.and_then(|name| effective.subset(name)).map(|(_, subset)| &subset.labels);
-        let setting = effective.client_tls(port.number, subset).filter(|_| caller.is_in_mesh());
         let mut pods = all_pods(mesh, host, port);
         pods.retain(|workload| labels.is_none_or(|labels| labels.selects(workload.labels)));
         let mut add = |workload: Option<&'m Workload<'a>>| {
-            let server = server(mesh, host, port, workload);
-            let client = sends(mesh, host, caller, setting, server);
-            let status = status(host, server, &client);
-            units.push(Unit { client: index, subset, workload, answer: Answer { status, server, client } });
+            let answer = answer(mesh, client, caller.is_in_mesh(), host, port, subset, workload);
+            units.push(Unit { client: index, subset, workload, answer });
         };
         if pods.is_empty() {
             // A subset whose pods listen elsewhere has nothing to say about this port.
@@ -339,6 +336,23 @@ fn of_client<'m, 'a>(
         pods.into_iter().for_each(|workload| add(Some(workload)));
     }
     units
+}
+
+/// How a call of a client ends: at some pods, or at a host whose pods are not known.
+pub(crate) fn answer<'a>(
+    mesh: &Mesh<'a>,
+    client: Client<'_>,
+    in_mesh: bool,
+    host: &Host<'a>,
+    port: &Port<'a>,
+    subset: Option<&str>,
+    workload: Option<&Workload<'a>>,
+) -> Answer<'a> {
+    let effective = mesh.destination(client, &host.name).unwrap_or_default();
+    let setting = effective.client_tls(port.number, subset).filter(|_| in_mesh);
+    let server = server(mesh, host, port, workload);
+    let client = sends(mesh, host, in_mesh, setting, server);
+    Answer { status: status(host, server, &client), server, client }
 }
 
 /// The pods behind a port. When only some of them declare the port, the others do not listen.
@@ -379,7 +393,7 @@ fn server<'a>(
 fn sends<'a>(
     mesh: &Mesh<'a>,
     host: &Host<'a>,
-    caller: &Caller<'_, 'a>,
+    in_mesh: bool,
     setting: Option<ClientTlsSetting<'a>>,
     server: Server<'a>,
 ) -> Sends<'a> {
@@ -387,7 +401,7 @@ fn sends<'a>(
         let own = (setting.mode() == "MUTUAL").then_some(Sent::OwnCertificate);
         return Sends { sent: Sent::by(&setting).or(own), by: Some(setting), automatic: false };
     }
-    if !caller.is_in_mesh() || !mesh.config.auto_mtls || host.is_external() {
+    if !in_mesh || !mesh.config.auto_mtls || host.is_external() {
         return Sends { sent: Some(Sent::Plaintext), by: None, automatic: false };
     }
     let assumed = match mesh.assumed_mode(host) {
