@@ -30,6 +30,7 @@ mod re2;
 pub mod render;
 pub mod report;
 pub mod resource;
+pub mod rollout;
 pub mod route;
 pub mod rule;
 pub mod rules;
@@ -41,6 +42,7 @@ pub mod states;
 mod suppress;
 #[cfg(test)]
 mod testing;
+pub mod tls_check;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Edit, Fix, Related, ResourceName, Safety, Severity};

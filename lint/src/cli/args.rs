@@ -43,6 +43,10 @@ pub(crate) enum Command {
     Route(Box<super::route::RouteArgs>),
     /// Say what the filter would decide for a request, how a rollout splits, or sign an override
     Decide(Box<DecideArgs>),
+    /// Show which TLS each client sends to each host and port, what is accepted, and what decides it
+    TlsCheck(super::tls_check::TlsCheckArgs),
+    /// Check a rollout between its steps: every moment, the way back, and a safe order if there is one
+    Rollout(super::rollout::RolloutArgs),
     /// Serve editors: the language server protocol on standard input and output
     Lsp(super::lsp::LspArgs),
     /// Draw who calls whom, through which match, weight and mTLS
