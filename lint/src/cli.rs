@@ -8,6 +8,7 @@ mod input;
 mod lint;
 mod route;
 mod state;
+mod test;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -72,6 +73,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Rules { format } => explain::rules(format),
         Command::Explain { rule } => explain::explain(&rule, color),
         Command::Route(route) => route::run(&route, &args.common, color),
+        Command::Test(test) => test::run(&test, &args.common, color),
         Command::Decide(decide) => decide::run(&decide, &args.common),
         Command::Completions { shell } => {
             let mut out = Vec::new();

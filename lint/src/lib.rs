@@ -15,6 +15,7 @@
 
 mod cookie;
 mod diagnostic;
+pub mod expect;
 mod files;
 pub mod fix;
 pub mod line_index;

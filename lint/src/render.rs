@@ -2,9 +2,11 @@
 //! linter cannot change what others parse. The format for people is the binary's own.
 
 pub mod concise;
+pub mod expect;
 pub mod github;
 pub mod json;
 pub mod route;
+mod xml;
 
 use crate::files::Files;
 use crate::line_index::{ColumnUnit, LineIndex};

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     },
     /// Follow one request: every hop, why, and what answers
     Route(Box<super::route::RouteArgs>),
+    /// Run the routing expectations that are kept beside the manifests
+    Test(super::test::TestArgs),
     /// Say what the filter would decide for a request, how a rollout splits, or sign an override
     Decide(Box<DecideArgs>),
     /// Print completions for a shell
