@@ -6,8 +6,8 @@ use super::{Axis, Case, Claim, Failure, Knob, Line, Question, Template};
 use crate::mesh::Mesh;
 use crate::render::route::{server_name, source_name};
 use crate::route::{
-    Cause, End, Endpoint, Followed, HopKind, Known, Outcome, Request, Share, Source, Trace, Unanswerable,
-    calls, follow, trace,
+    self, Cause, End, Endpoint, Followed, HopKind, Known, Outcome, Request, Share, Source, Trace,
+    Unanswerable, calls, follow, trace,
 };
 use crate::span::Span;
 
@@ -48,11 +48,16 @@ pub(super) fn question(
     let mut requests = 0;
     for values in combinations(&question.sweep) {
         requests += 1;
-        let legs = match legs(scene, question, &values) {
+        let asked = asked(question, scene.namespace, &values);
+        let legs = match &asked {
+            Ok((source, request)) => legs(scene, question, source, request.as_ref()),
+            Err(error) => Err(error.clone()),
+        };
+        let request = described(asked, &values);
+        let legs = match legs {
             Ok(legs) => legs,
             Err(found) => {
                 let (span, expected) = (case.name.span, "a request that can be followed".to_owned());
-                let request = with_values(String::new(), &values);
                 keep(&mut broken, Failure { span, expected, found, request, others: 0, way: Vec::new() });
                 continue;
             }
@@ -60,14 +65,13 @@ pub(super) fn question(
         legs.iter().filter_map(|leg| leg.trace.as_ref().ok()).for_each(|trace| coverage.add_trace(trace));
         for (claim, slot) in question.claims.iter().zip(&mut failed) {
             let Some(miss) = judge(scene, &claim.value, &legs) else { continue };
-            let title = legs.first().map_or(String::new(), |leg| leg.title.clone());
             keep(
                 slot,
                 Failure {
                     span: claim.span,
                     expected: miss.expected,
                     found: miss.found,
-                    request: with_values(title, &values),
+                    request: request.clone(),
                     others: 0,
                     way: way(&legs, miss.leg),
                 },
@@ -104,18 +108,18 @@ fn combinations(axes: &[Axis]) -> impl Iterator<Item = Values<'_>> {
     })
 }
 
-fn with_values(title: String, values: &Values<'_>) -> String {
-    if values.is_empty() {
-        return title;
+/// The request as asked, with what a sweep left out: what it set is seen.
+fn described(asked: Result<(Source, Option<Request>), String>, values: &Values<'_>) -> String {
+    let mut text = match asked {
+        Ok((_, Some(request))) => title(&request),
+        Ok((source, None)) => format!("the calls of {}", source_name(&source)),
+        Err(_) => String::new(),
+    };
+    for (axis, _) in values.iter().filter(|(_, value)| value.is_none()) {
+        text.push_str(", no ");
+        text.push_str(&axis.label);
     }
-    let values: Vec<String> = values
-        .iter()
-        .map(|(axis, value)| match value {
-            Some(value) => format!("{} = \"{value}\"", axis.label),
-            None => format!("no {}", axis.label),
-        })
-        .collect();
-    format!("{title} with {}", values.join(", ")).trim_start().to_owned()
+    text
 }
 
 fn set(list: &mut Vec<(String, String)>, name: &str, value: Option<&str>) {
@@ -128,32 +132,12 @@ fn set(list: &mut Vec<(String, String)>, name: &str, value: Option<&str>) {
 }
 
 /// The client and, if a URL is given, the request.
-fn request(template: &Template, namespace: &str) -> Result<(Source, Option<Request>), String> {
-    let from = template.from.as_deref().unwrap_or("gateway");
-    let source = Source::parse(from, namespace).map_err(|error| format!("from {from}: {error}"))?;
-    let Some(url) = &template.url else { return Ok((source, None)) };
-    let mut request = Request::parse(url, source.clone()).map_err(|error| error.to_string())?;
-    if let Some(method) = &template.method {
-        request.method = method.to_ascii_uppercase();
-    }
-    for (name, value) in &template.headers {
-        match name.to_ascii_lowercase() {
-            name if name == "cookie" => request.add_cookie(value),
-            name => request.headers.push((name, value.clone())),
-        }
-    }
-    if !template.cookies.is_empty() {
-        let pairs: Vec<String> =
-            template.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        request.add_cookie(&pairs.join("; "));
-    }
-    request.principal.clone_from(&template.principal);
-    Ok((source, Some(request)))
-}
-
-fn legs(scene: Scene<'_, '_>, question: &Question, values: &Values<'_>) -> Result<Vec<Leg>, String> {
-    let Scene { mesh, known, namespace, .. } = scene;
-    let mut template = question.template.clone();
+fn asked(
+    question: &Question,
+    namespace: &str,
+    values: &Values<'_>,
+) -> Result<(Source, Option<Request>), String> {
+    let mut template: Template = question.template.clone();
     let mut path = None;
     for (axis, value) in values {
         let text = value.map(str::to_owned);
@@ -167,11 +151,43 @@ fn legs(scene: Scene<'_, '_>, question: &Question, values: &Values<'_>) -> Resul
             Knob::Cookie(name) => set(&mut template.cookies, name, *value),
         }
     }
-    let (source, request) = request(&template, namespace)?;
-    let known = &Known { now: template.now.unwrap_or(known.now), env: known.env.clone() };
+    let from = template.from.as_deref().unwrap_or("gateway");
+    let source = Source::parse(from, namespace).map_err(|error| format!("from {from}: {error}"))?;
+    let Some(url) = &template.url else { return Ok((source, None)) };
+    let mut request = Request::parse(url, source.clone()).map_err(|error| error.to_string())?;
+    if let Some(method) = &template.method {
+        request.method = method.to_ascii_uppercase();
+    }
+    if let Some(path) = path {
+        request.path = path;
+    }
+    for (name, value) in &template.headers {
+        match name.to_ascii_lowercase() {
+            name if name == "cookie" => request.add_cookie(value),
+            name => request.headers.push((name, value.clone())),
+        }
+    }
+    if !template.cookies.is_empty() {
+        let pairs: Vec<String> =
+            template.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        request.add_cookie(&pairs.join("; "));
+    }
+    request.principal = template.principal;
+    Ok((source, Some(request)))
+}
+
+fn legs(
+    scene: Scene<'_, '_>,
+    question: &Question,
+    source: &Source,
+    request: Option<&Request>,
+) -> Result<Vec<Leg>, String> {
+    let Scene { mesh, known, .. } = scene;
+    let now = question.template.now.unwrap_or(known.now);
+    let known = &Known { now, env: known.env.clone() };
     let mut legs = Vec::new();
-    let Some(mut request) = request else {
-        let Source::Workload { kind, namespace, name } = &source else {
+    let Some(request) = request else {
+        let Source::Workload { kind, namespace, name } = source else {
             return Err(
                 "a gateway makes no calls of its own: name a `url`, or a workload in `from`".to_owned()
             );
@@ -182,11 +198,11 @@ fn legs(scene: Scene<'_, '_>, question: &Question, values: &Values<'_>) -> Resul
                 && workload.resource.name.as_str() == name
         });
         let Some((id, _)) = client else {
-            return Err(format!("there is no workload {} in this state", source_name(&source)));
+            return Err(format!("there is no workload {} in this state", source_name(source)));
         };
         let made = calls(mesh, id);
         if made.is_empty() {
-            return Err(format!("nothing in the input says which calls {} makes", source_name(&source)));
+            return Err(format!("nothing in the input says which calls {} makes", source_name(source)));
         }
         for call in made {
             let trace = trace(mesh, &call.request, known);
@@ -197,15 +213,12 @@ fn legs(scene: Scene<'_, '_>, question: &Question, values: &Values<'_>) -> Resul
         }
         return Ok(legs);
     };
-    if let Some(path) = path {
-        request.path = path;
-    }
-    let trace = trace(mesh, &request, known);
+    let trace = trace(mesh, request, known);
     let followed = match &trace {
         Ok(trace) if question.follow => follow(mesh, trace, known),
         _ => Vec::new(),
     };
-    legs.push(Leg { title: title(&request), why: None, trace });
+    legs.push(Leg { title: title(request), why: None, trace });
     followed.into_iter().for_each(|call| add_followed(call, &mut legs));
     Ok(legs)
 }
@@ -429,14 +442,16 @@ fn ended(outcome: &Outcome) -> String {
         End::Leaves(reason) => format!("leaves: {reason}"),
         End::Redirect { status, location } => format!("{status} redirect to {location}"),
         End::Direct { status, .. } => format!("{status} from the proxy itself"),
-        End::Failed(failure) => {
-            let status = failure.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-            let flag = match failure.flag.as_str() {
-                "-" => String::new(),
-                flag => format!(" {flag}, {}", failure.flag.describe()),
-            };
-            format!("{status}{flag}: {}", failure.reason)
-        }
+        End::Failed(failure) => format!("{}: {}", failed(failure), failure.reason),
+    }
+}
+
+/// `503 UH, no healthy upstream`
+fn failed(failure: &route::Failure) -> String {
+    let status = failure.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    match failure.flag.as_str() {
+        "-" => status,
+        flag => format!("{status} {flag}, {}", failure.flag.describe()),
     }
 }
 
@@ -517,7 +532,7 @@ fn outcome_lines(outcome: &Outcome, lines: &mut Vec<Line>) {
     match &outcome.end {
         End::Answered => {}
         End::Failed(failure) => {
-            lines.push(Line { text: format!("  {}", ended(outcome)), span: span(failure.cause.as_ref()) });
+            lines.push(Line { text: format!("  {}", failed(failure)), span: span(failure.cause.as_ref()) });
         }
         _ => lines.push(Line { text: format!("  {}", ended(outcome)), span: None }),
     }

@@ -106,6 +106,8 @@ impl Target {
                 _ => false,
             });
             (!met).then(|| match (has, &test.field) {
+                // The place says which pods these are.
+                (Some(_), Field::Workload) => "answered".to_owned(),
                 (Some(has), field) => format!("{} {has}", field.name()),
                 (None, field) if field.is_of_pods() && endpoint.is_none() => {
                     format!("no pods of the input, so no {}", field.name())

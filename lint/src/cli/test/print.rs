@@ -80,17 +80,25 @@ impl Printer<'_> {
         let mark = self.paint(RED, "✗");
         let name = self.paint(RED, &name);
         let _ = writeln!(self.out, "  {mark} {name}{requests}");
+        let mut shown: Option<&Failure> = None;
         for failure in &result.failures {
-            self.failure(failure, result.requests);
+            // Several claims about one request often fail for one reason.
+            let is_new =
+                shown.is_none_or(|last| (&last.request, &last.way) != (&failure.request, &failure.way));
+            self.failure(failure, result.requests, is_new);
+            shown = Some(failure);
         }
     }
 
-    fn failure(&mut self, failure: &Failure, requests: usize) {
+    fn failure(&mut self, failure: &Failure, requests: usize, with_way: bool) {
         let place = self.place(failure.span);
         let place = self.paint(CYAN, &place);
         let (expected, found) = (shown(&failure.expected), self.paint(RED, &shown(&failure.found)));
         let _ = writeln!(self.out, "      expected  {expected}  {place}");
         let _ = writeln!(self.out, "      found     {found}");
+        if !with_way {
+            return;
+        }
         if !failure.request.is_empty() {
             let others = match failure.others {
                 0 => String::new(),
