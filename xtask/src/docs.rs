@@ -28,6 +28,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         pages.insert(folder.join(format!("{}.md", rule.id)), page(rule));
     }
     pages.insert(folder.join("README.md"), index());
+    let schema = serde_json::to_string_pretty(&coalmine::expect::schema::schema())?;
+    pages.insert(root().join("docs/schemas/routes.schema.json"), format!("{schema}\n"));
     let readme = root().join("README.md");
     let text = fs::read_to_string(&readme).with_context(|| format!("{}", readme.display()))?;
     pages.insert(readme, with_rule_list(&text)?);

@@ -345,7 +345,11 @@ fn not_at(target: &Target, outcome: &Outcome) -> Option<String> {
             End::Failed(failure) => Some(failure.reason.clone()),
             _ => target.miss(outcome, Some(pod)),
         };
-        has.map(|has| found(outcome, &format!("{has} at {}", name(&pod.workload.object))))
+        let at = name(&pod.workload.object);
+        has.map(|has| match has.as_str() {
+            "" => found(outcome, &format!("answered by {at}")),
+            has => found(outcome, &format!("{has} at {at}")),
+        })
     })
 }
 

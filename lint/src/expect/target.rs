@@ -107,7 +107,7 @@ impl Target {
             });
             (!met).then(|| match (has, &test.field) {
                 // The place says which pods these are.
-                (Some(_), Field::Workload) => "answered".to_owned(),
+                (Some(_), Field::Workload) => String::new(),
                 (Some(has), field) => format!("{} {has}", field.name()),
                 (None, field) if field.is_of_pods() && endpoint.is_none() => {
                     format!("no pods of the input, so no {}", field.name())

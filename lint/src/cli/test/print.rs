@@ -51,7 +51,8 @@ pub(super) fn human(tested: &[Tested<'_>], least: Option<u8>, color: bool) -> St
         0 => paint(GREEN, format!("{passed} passed")),
         failed => format!("{passed} passed, {}", paint(RED, format!("{failed} failed"))),
     };
-    let _ = writeln!(text, "{summary} ({requests} requests)");
+    let of = if requests == 1 { "request" } else { "requests" };
+    let _ = writeln!(text, "{summary} ({requests} {of})");
     text
 }
 
