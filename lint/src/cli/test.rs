@@ -71,7 +71,7 @@ pub(crate) fn run(args: &TestArgs, common: &Common, color: bool) -> Result<Exit>
         bail!("not everything could be read");
     }
     let named: Vec<_> =
-        args.paths.iter().filter(|path| is_expectations(path)).filter_map(|path| canonical(path)).collect();
+        args.paths.iter().filter(|path| is_expectations(path)).filter_map(canonical).collect();
     let only_named = !named.is_empty() && args.paths.iter().all(|path| is_expectations(path));
     let wanted = |path: &PathBuf| !only_named || canonical(path).is_some_and(|path| named.contains(&path));
     if let Some(orphan) = read.orphans.iter().find(|path| wanted(path)) {
@@ -89,6 +89,9 @@ pub(crate) fn run(args: &TestArgs, common: &Common, color: bool) -> Result<Exit>
         for path in deployment.expectations.iter().filter(|path| wanted(path)) {
             let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
             sources.push(files.add(input::name_of(path), text));
+        }
+        if let Some(file) = sources.first().filter(|_| input.resources.is_empty()) {
+            bail!("{}: there are no manifests beside it", files.name(*file));
         }
         let mut suites: Vec<Suite> = Vec::new();
         for file in sources {

@@ -75,7 +75,7 @@ fn case(reader: &mut Reader, node: NodeRef<'_>) -> Option<Case> {
         match request.get(key) {
             Some(node) => lists.push(reader.texts(node, key)),
             None => {
-                reader.problem(first(request), format!("the request has no `{key}`: a list of at least one"))
+                reader.problem(first(request), format!("the request has no `{key}`: a list of at least one"));
             }
         }
     }
