@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::Places;
-use super::json::{JsonRange, JsonResource, pretty, range};
+use super::json::{JsonRange, JsonResource, range};
 use super::xml::{attribute, text};
+use super::{Places, pretty};
 use crate::expect::{CaseReport, Failure, Line, Report, RuleUse};
 use crate::files::Files;
 
