@@ -16,6 +16,7 @@
 pub mod baseline;
 mod cookie;
 mod diagnostic;
+pub mod expect;
 mod files;
 mod fingerprint;
 pub mod fix;

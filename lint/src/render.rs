@@ -2,6 +2,7 @@
 //! linter cannot change what others parse. The format for people is the binary's own.
 
 pub mod concise;
+pub mod expect;
 pub mod github;
 pub mod gitlab;
 pub mod graph;
@@ -9,6 +10,7 @@ pub mod json;
 pub mod junit;
 pub mod route;
 pub mod sarif;
+mod xml;
 
 use serde::Serialize;
 

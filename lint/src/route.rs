@@ -9,6 +9,7 @@ mod calls;
 mod destination;
 mod entry;
 mod filters;
+mod lookup;
 mod message;
 mod request;
 mod rules;
@@ -20,7 +21,8 @@ use std::fmt;
 
 pub use self::calls::{Call, Followed, calls, follow};
 pub use self::destination::describe_sent;
-pub use self::request::{BadUrl, Known, Request, Scheme, Source};
+pub use self::lookup::{Bare, by_host, in_service};
+pub use self::request::{BadSource, BadUrl, Known, Request, Scheme, Source};
 pub use self::share::Share;
 use crate::diagnostic::ResourceName;
 use crate::mesh::Mesh;

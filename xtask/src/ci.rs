@@ -36,6 +36,7 @@ pub(crate) fn run_all() -> Result<()> {
     test()?;
     let coalmine = root().join("target/debug/coalmine").to_string_lossy().into_owned();
     run(&coalmine, &["lint", "manifests"])?;
+    run(&coalmine, &["test", "manifests"])?;
     score(&coalmine)?;
     tools::cargo_deny()?;
     run("target/tools/bin/cargo-deny", &["check", "licenses", "bans", "sources"])

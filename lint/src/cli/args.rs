@@ -41,6 +41,8 @@ pub(crate) enum Command {
     },
     /// Follow one request: every hop, why, and what answers
     Route(Box<super::route::RouteArgs>),
+    /// Run the routing expectations that are kept beside the manifests
+    Test(super::test::TestArgs),
     /// Say what the filter would decide for a request, how a rollout splits, or sign an override
     Decide(Box<DecideArgs>),
     /// Show which TLS each client sends to each host and port, what is accepted, and what decides it

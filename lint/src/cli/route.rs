@@ -129,7 +129,7 @@ fn fails(followed: &Followed) -> bool {
 }
 
 /// The filters' signing keys that this environment has.
-fn keys(mesh: &Mesh<'_>) -> Vec<(String, Vec<u8>)> {
+pub(super) fn keys(mesh: &Mesh<'_>) -> Vec<(String, Vec<u8>)> {
     let names = mesh.filters.iter().flat_map(|filter| &filter.config.keys).map(|key| &key.env);
     names.filter_map(|name| Some((name.clone(), std::env::var_os(name)?.into_encoded_bytes()))).collect()
 }
@@ -144,7 +144,8 @@ fn request(args: &RouteArgs, namespace: &str) -> Result<Request> {
         ensure!(!has_port, "--port {port}: the URL {} already has a port", args.to);
         url.insert_str(end, &format!(":{port}"));
     }
-    let mut request = Request::parse(&url, source(&args.from, namespace)?).context("--to")?;
+    let from = Source::parse(&args.from, namespace).with_context(|| format!("--from {}", args.from))?;
+    let mut request = Request::parse(&url, from).context("--to")?;
     ensure!(
         !args.method.is_empty()
             && args.method.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)),
@@ -170,36 +171,4 @@ fn request(args: &RouteArgs, namespace: &str) -> Result<Request> {
     }
     request.principal.clone_from(&args.principal);
     Ok(request)
-}
-
-/// `gateway`, `gateway:ns/name`, `deployment/ns/name`; a name alone is in the default namespace.
-fn source(text: &str, namespace: &str) -> Result<Source> {
-    let full = |name: &str| match name.split_once('/') {
-        Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
-        None => (namespace.to_owned(), name.to_owned()),
-    };
-    if text == "gateway" {
-        return Ok(Source::AnyGateway);
-    }
-    if let Some(name) = text.strip_prefix("gateway:").or_else(|| text.strip_prefix("gateway/")) {
-        let (namespace, name) = full(name);
-        ensure!(!name.is_empty() && !name.contains('/'), "--from {text}: not of the form gateway:ns/name");
-        return Ok(Source::Gateway { namespace, name });
-    }
-    let (kind, rest) = text.split_once('/').with_context(|| {
-        format!("--from {text}: neither gateway[:ns/name] nor a workload such as deployment/ns/name")
-    })?;
-    let (namespace, name) = full(rest);
-    ensure!(!name.is_empty() && !name.contains('/'), "--from {text}: not of the form kind/ns/name");
-    // kubectl's short names.
-    let kind = match kind.to_ascii_lowercase().as_str() {
-        "deploy" | "deployments" => "deployment".to_owned(),
-        "sts" | "statefulsets" => "statefulset".to_owned(),
-        "ds" | "daemonsets" => "daemonset".to_owned(),
-        "rs" | "replicasets" => "replicaset".to_owned(),
-        "po" | "pods" => "pod".to_owned(),
-        "cj" => "cronjob".to_owned(),
-        other => other.to_owned(),
-    };
-    Ok(Source::Workload { kind, namespace, name })
 }
