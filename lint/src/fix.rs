@@ -50,9 +50,22 @@ pub fn fix(files: &Files, settings: &Settings, allow: Safety) -> Fixed {
         current = next;
         report = next_report;
     }
-    let changed =
-        files.iter().filter(|(id, file)| current.text(*id) != file.text()).map(|(id, _)| id).collect();
-    Fixed { files: current, changed, applied, report }
+    Fixed { changed: changed(files, &current), files: current, applied, report }
+}
+
+/// Applies the fix of one finding of `report`; `None` when it has none, or one that does not prove itself.
+#[must_use]
+pub fn fix_one(files: &Files, settings: &Settings, report: &Report, finding: &Diagnostic) -> Option<Fixed> {
+    let fix = finding.fix.as_ref()?;
+    if fix.edits.is_empty() || fix.edits.iter().any(|edit| files.is_context(edit.span.file)) {
+        return None;
+    }
+    let (next, report) = attempt(files, settings, report, &[fix])?;
+    Some(Fixed { changed: changed(files, &next), files: next, applied: 1, report })
+}
+
+fn changed(before: &Files, after: &Files) -> Vec<FileId> {
+    before.iter().filter(|(id, file)| after.text(*id) != file.text()).map(|(id, _)| id).collect()
 }
 
 /// Fixes that are allowed and do not touch each other's bytes, in the order of their findings.

@@ -15,6 +15,8 @@
 
 pub mod baseline;
 mod cookie;
+pub mod decide;
+pub mod deployments;
 mod diagnostic;
 pub mod expect;
 mod files;
@@ -44,6 +46,8 @@ mod suppress;
 #[cfg(test)]
 mod testing;
 pub mod tls_check;
+#[cfg(feature = "ts")]
+pub mod typescript;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Edit, Fix, Related, ResourceName, Safety, Severity};

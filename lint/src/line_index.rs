@@ -50,6 +50,19 @@ impl LineIndex {
         self.starts.get(line as usize).or(self.starts.last()).copied().unwrap_or(0)
     }
 
+    /// The UTF-16 offset at which each line starts.
+    #[must_use]
+    pub fn utf16_starts(&self, text: &str) -> Vec<u32> {
+        let mut starts = vec![0];
+        let mut offset = 0u32;
+        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+            let units = u32::try_from(line.encode_utf16().count()).unwrap_or(u32::MAX);
+            offset = offset.saturating_add(units);
+            starts.push(offset);
+        }
+        starts
+    }
+
     /// How many lines the text has; at least one.
     #[must_use]
     pub fn lines(&self) -> u32 {
@@ -110,6 +123,12 @@ mod tests {
         for unit in [ColumnUnit::Bytes, ColumnUnit::Utf16, ColumnUnit::Scalars] {
             assert_eq!(index.offset(text, index.line_column(text, x, unit), unit), x);
         }
+    }
+
+    #[test]
+    fn lines_start_at_their_utf_16_offsets() {
+        assert_eq!(LineIndex::new("𝄞é\n\nx").utf16_starts("𝄞é\n\nx"), [0, 4, 5]);
+        assert_eq!(LineIndex::new("").utf16_starts(""), [0]);
     }
 
     #[test]

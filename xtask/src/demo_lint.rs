@@ -9,15 +9,15 @@ use anyhow::{Context as _, Result, bail};
 use crate::{root, run};
 
 /// One way to break the shipped manifests: what is changed, where, and what users would see.
-struct Breakage {
-    title: &'static str,
-    file: &'static str,
-    from: &'static str,
-    to: &'static str,
-    rule: &'static str,
+pub(crate) struct Breakage {
+    pub(crate) title: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
+    pub(crate) rule: &'static str,
 }
 
-const BREAKAGES: &[Breakage] = &[
+pub(crate) const BREAKAGES: &[Breakage] = &[
     Breakage {
         title: "A route names a subset that nobody defined: users with the flag get 503",
         file: "3-canary/70-voting-app-virtual-service.yaml",

@@ -15,7 +15,7 @@ use crate::{root, tools};
 
 mod image;
 mod linter;
-mod module;
+pub(crate) mod module;
 
 /// The module may not grow past this: Envoy compiles all of it before it serves.
 const SIZE_LIMIT: usize = 250 * 1024;

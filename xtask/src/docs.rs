@@ -1,5 +1,5 @@
-//! `cargo xtask docs`: the pages that are generated from the rules, the pictures that are drawn from the manifests,
-//! the schema of the settings, and the check that all of them are current.
+//! `cargo xtask docs`: the pages that are generated from the rules, the TypeScript declarations of the wire types, the
+//! pictures that are drawn from the manifests, the schema of the settings, and the check that all of them are current.
 
 mod graphs;
 
@@ -38,6 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let readme = root().join("README.md");
     let text = fs::read_to_string(&readme).with_context(|| format!("{}", readme.display()))?;
     pages.insert(readme, with_rule_list(&text)?);
+    pages.insert(root().join("wasm/types.d.ts"), coalmine_wasm::types::declarations());
     pages.extend(graphs::pages()?);
     let mut stale = Vec::new();
     for (path, text) in &pages {

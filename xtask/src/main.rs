@@ -16,6 +16,7 @@ mod dist;
 mod docs;
 mod schema;
 mod tools;
+mod wasm;
 
 /// The tasks of this repository.
 #[derive(Parser)]
@@ -34,7 +35,7 @@ enum Task {
         once: bool,
     },
     /// Build what is shipped below target/dist: the filter as a module and an OCI image layout; the linter with
-    /// completions, manual pages and a Python wheel; checksums.
+    /// completions, manual pages and a Python wheel; checksums; the linter for JavaScript.
     Dist(dist::Options),
     /// Write the pages that are generated from the rules, and the pictures of the scenarios.
     Docs(docs::Options),
@@ -46,6 +47,8 @@ enum Task {
     Setup,
     /// Set up what the tests need and run them all.
     Test,
+    /// Build the linter for JavaScript below target/dist: the npm package and the playground.
+    Wasm,
 }
 
 /// What can be measured.
@@ -66,12 +69,13 @@ fn main() -> Result<()> {
         Task::Bench(Bench::Lsp(options)) => bench_lsp::run(&options),
         Task::Ci => ci::run_all(),
         Task::Demo { once } => demo_lint::run_demo().and_then(|()| demo_filter::run(once)),
-        Task::Dist(options) => dist::run(&options),
+        Task::Dist(options) => dist::run(&options).and_then(|()| wasm::run_task()),
         Task::Docs(options) => docs::run(&options),
         Task::Fmt => ci::format(false),
         Task::Schema(options) => schema::run(&options),
         Task::Setup => tools::for_tests(),
         Task::Test => ci::test(),
+        Task::Wasm => wasm::run_task(),
     }
 }
 

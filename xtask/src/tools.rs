@@ -193,11 +193,53 @@ fn debian(program: &str, package: &str, test: &str) -> Result<bool> {
         }
         return Ok(true);
     }
-    if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
+    if in_ci() {
         bail!("{program} is missing: install Debian's package `{package}` on the CI machine");
     }
     eprintln!("note: {program} is not installed, so {test} is left out");
     Ok(false)
+}
+
+/// Node's packages for the playground and its tests, below `target/tools/playground`: exactly those of its lock file.
+/// Without Node the playground is left out, with a notice; never in CI.
+pub(crate) fn node_packages() -> Result<Option<PathBuf>> {
+    if !(on_path("node") && on_path("npm")) {
+        if in_ci() {
+            bail!("node and npm are missing: install Node 20 or later on the CI machine");
+        }
+        eprintln!("note: Node is not installed, so the playground and its tests are left out");
+        return Ok(None);
+    }
+    let (source, folder) = (root().join("wasm/playground"), root().join("target/tools/playground"));
+    let lock = fs::read(source.join("package-lock.json"))?;
+    // npm writes this last, so that an interrupted run is repeated.
+    let done = folder.join("node_modules/.coalmine-lock");
+    fs::create_dir_all(&folder)?;
+    for name in ["package.json", "package-lock.json", ".npmrc"] {
+        fs::copy(source.join(name), folder.join(name))?;
+    }
+    if fs::read(&done).ok().as_ref() != Some(&lock) {
+        let folder = folder.to_string_lossy().into_owned();
+        let fetch = ["--prefix", &folder, "--ignore-scripts", "--fetch-retries=2", "--fetch-timeout=60000"];
+        run("npm", &[&["ci"], &fetch[..]].concat()).context(
+            "the playground's packages come from the npm registry; check the network and npm's settings",
+        )?;
+        fs::write(&done, &lock)?;
+    }
+    Ok(Some(folder))
+}
+
+/// Installs Debian's Chromium where that is possible; any other is named by `COALMINE_CHROMIUM`. Without one the
+/// playground's test is left out, with a notice; never in CI.
+pub(crate) fn chromium() -> Result<bool> {
+    if env::var_os("COALMINE_CHROMIUM").is_some() || on_path("chromium") || on_path("google-chrome") {
+        return Ok(true);
+    }
+    debian("chromium", "chromium", "the test of the playground")
+}
+
+fn in_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| !value.is_empty())
 }
 
 fn on_path(program: &str) -> bool {

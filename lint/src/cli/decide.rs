@@ -11,43 +11,15 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use coalmine::line_index::{ColumnUnit, LineIndex};
-use coalmine::resource::{Resource, Spec, lower};
-use coalmine::yaml::{Document, Limits, NodeRef, from_node, parse};
-use coalmine::{Files, plugin};
-use coalmine_filter::config::{self, Config, Problem, Severity, SubjectSource, Value};
-use coalmine_filter::decide::{Ambient, Decision, Request, decide, id_binding, override_binding};
-use coalmine_filter::effects::{Effects, effects};
+use coalmine::decide::{Answer, Located, Source, add_subject};
+use coalmine::render::decide as json;
+use coalmine_filter::config::{self, Config, Severity};
+use coalmine_filter::decide::{Ambient, Request, decide, override_binding};
+use coalmine_filter::effects::effects;
 use coalmine_filter::token::{Binding, Keys, MIN_KEY_BYTES};
 
 use super::Exit;
 use super::args::{Common, DecideArgs, DecideFormat};
-
-/// A configuration and where it was found.
-struct Source {
-    file: String,
-    /// `WasmPlugin istio-ingress/coalmine`; `None` for a bare `pluginConfig`.
-    object: Option<String>,
-    config: Config,
-    problems: Vec<Located>,
-}
-
-/// A problem with its 1-based line and column, and in words.
-struct Located {
-    problem: Problem,
-    text: String,
-    place: Option<(u32, u32)>,
-}
-
-/// One decided request.
-struct Answer<'a> {
-    source: &'a Source,
-    request: &'a Request<'a>,
-    decision: &'a Decision<'a>,
-    effects: &'a Effects<'a>,
-    /// Signatures were made with a key that nobody else has.
-    stand_in: bool,
-}
 
 /// Decides a request, simulates a rollout, or signs an override.
 pub(crate) fn run(args: &DecideArgs, common: &Common) -> Result<Exit> {
@@ -94,7 +66,8 @@ fn request(args: &DecideArgs, source: &Source, keys: &Keys, stand_in: bool, now:
     }
     headers.extend(args.cookie.iter().map(|cookie| ("cookie".to_owned(), cookie.clone())));
     if let Some(id) = &args.subject {
-        add_subject(&source.config, keys, id, now, &mut headers)?;
+        add_subject(&source.config, keys, id, now, &mut headers)
+            .map_err(|error| anyhow::anyhow!("--subject: {error}"))?;
     }
     let headers: Vec<(&[u8], &[u8])> =
         headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
@@ -108,42 +81,8 @@ fn request(args: &DecideArgs, source: &Source, keys: &Keys, stand_in: bool, now:
     let answer = Answer { source, request: &request, decision: &decision, effects: &effects, stand_in };
     Ok(match args.format {
         DecideFormat::Human => print::human(&answer),
-        DecideFormat::Json => print::json(&answer),
+        DecideFormat::Json => print::line(&json::output(&answer)),
     })
-}
-
-/// Makes the request carry a subject in the way the configuration looks for first.
-fn add_subject(
-    config: &Config,
-    keys: &Keys,
-    id: &str,
-    now: u64,
-    headers: &mut Vec<(String, String)>,
-) -> Result<()> {
-    let cookie = |slot: &usize| config.cookies.get(*slot).cloned().unwrap_or_default();
-    // As fresh as the filter would have set it, so that it is not due to be renewed.
-    let signed = |name: String, age: u64| {
-        let token = keys.sign(&id_binding(&name), id, now.saturating_add(age));
-        let token = token.with_context(|| {
-            format!("--subject {id}: an id in a signed cookie consists of A-Z, a-z, 0-9, `_`, `~` and `-`")
-        })?;
-        anyhow::Ok(format!("{name}={token}"))
-    };
-    let pair = match config.subject.first() {
-        None => bail!("--subject: this configuration has no subject"),
-        Some(SubjectSource::Header(name)) => {
-            let name = String::from_utf8_lossy(name).into_owned();
-            headers.retain(|(other, _)| *other != name);
-            headers.push((name, id.to_owned()));
-            return Ok(());
-        }
-        Some(SubjectSource::Cookie { slot, trusted: true }) => format!("{}={id}", cookie(slot)),
-        Some(SubjectSource::Cookie { slot, .. }) => signed(cookie(slot), 86_400)?,
-        Some(SubjectSource::Generate { slot, cookie: spec }) => signed(cookie(slot), spec.max_age)?,
-    };
-    // First, so that no other cookie of the name wins.
-    headers.insert(0, ("cookie".to_owned(), pair));
-    Ok(())
 }
 
 /// Keys from `--key` and the environment. Where a key is needed and none is there, one that is made up decides just
@@ -233,7 +172,7 @@ fn sign(args: &DecideArgs, config: &Config, keys: &Keys, wanted: &str, now: u64)
     })
 }
 
-/// Finds the configuration in a file: the WasmPlugin that runs the filter, or a bare `pluginConfig`.
+/// Reads a file or standard input.
 fn read(path: &Path, wanted: Option<&str>, namespace: &str) -> Result<Source> {
     let name = if path.as_os_str() == "-" { "<stdin>".to_owned() } else { path.display().to_string() };
     let text = if path.as_os_str() == "-" {
@@ -243,87 +182,5 @@ fn read(path: &Path, wanted: Option<&str>, namespace: &str) -> Result<Source> {
     } else {
         fs::read_to_string(path).with_context(|| name.clone())?
     };
-    let mut files = Files::new();
-    let id = files.add(name.as_str(), text.as_str());
-    let file = files.get(id).context("the file is gone")?;
-    let (documents, problems) = parse(id, file, Limits::default());
-    let lines = LineIndex::new(&text);
-    let place = |offset: u32| {
-        let at = lines.line_column(&text, offset, ColumnUnit::Scalars);
-        (at.line + 1, at.column + 1)
-    };
-    if let Some(problem) = problems.first() {
-        let (line, column) = place(problem.span.start);
-        bail!("{name}:{line}:{column}: {}", problem.message);
-    }
-    let resources = lower(&documents, |_| namespace);
-    let Some(resource) = choose(&name, &documents, &resources, wanted)? else {
-        let root = documents.iter().find_map(Document::root);
-        let root = root.with_context(|| format!("{name}: there is nothing in it"))?;
-        let value: Value = from_node(root).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
-        let (config, problems) = Config::from_value(&value);
-        let problems = locate(problems, Some(root), place);
-        return Ok(Source { file: name, object: None, config, problems });
-    };
-    let Spec::WasmPlugin(spec) = &resource.spec else { bail!("{name}: not a WasmPlugin") };
-    let (config, problems) = plugin::configuration(spec);
-    let node = resource.node(&documents).and_then(|node| node.path(&["spec", "pluginConfig"]));
-    let problems = locate(problems, node, place);
-    Ok(Source { file: name, object: Some(full_name(resource)), config, problems })
-}
-
-fn locate(
-    problems: Vec<Problem>,
-    config: Option<NodeRef<'_>>,
-    place: impl Fn(u32) -> (u32, u32),
-) -> Vec<Located> {
-    let located = |problem: Problem| {
-        let at = config.map(|config| plugin::locate(config, &problem.path));
-        let span = at.map(|at| {
-            let key = at.key.filter(|_| problem.severity == Severity::Unknown);
-            key.map_or_else(|| at.span(), NodeRef::span)
-        });
-        let text = plugin::describe(&problem, at.as_ref());
-        Located { problem, text, place: span.map(|span| place(span.start)) }
-    };
-    problems.into_iter().map(located).collect()
-}
-
-fn full_name(resource: &Resource) -> String {
-    format!("WasmPlugin {}/{}", resource.namespace(), resource.name.value)
-}
-
-/// The one WasmPlugin to read; `None` when the file is a bare `pluginConfig`.
-fn choose<'r>(
-    name: &str,
-    documents: &[Document],
-    resources: &'r [Resource],
-    wanted: Option<&str>,
-) -> Result<Option<&'r Resource>> {
-    let plugins = || resources.iter().filter(|resource| matches!(resource.spec, Spec::WasmPlugin(_)));
-    if let Some(wanted) = wanted {
-        let is = |resource: &&Resource| match wanted.split_once('/') {
-            Some((namespace, name)) => resource.namespace() == namespace && resource.name.value == name,
-            None => resource.name.value == wanted,
-        };
-        let found = plugins().find(is);
-        return found.map(Some).with_context(|| format!("{name}: there is no WasmPlugin `{wanted}`"));
-    }
-    if resources.is_empty() {
-        let roots = documents.iter().filter(|document| document.root().is_some()).count();
-        ensure!(roots < 2, "{name}: neither a manifest with a WasmPlugin nor one pluginConfig");
-        return Ok(None);
-    }
-    let ours: Vec<&Resource> = plugins()
-        .filter(|resource| matches!(&resource.spec, Spec::WasmPlugin(spec) if plugin::is_filter(spec)))
-        .collect();
-    match ours.as_slice() {
-        [one] => Ok(Some(one)),
-        [] if plugins().count() == 1 => Ok(plugins().next()),
-        [] => bail!("{name}: there is no WasmPlugin in it that runs the filter"),
-        several => {
-            let names: Vec<String> = several.iter().map(|resource| full_name(resource)).collect();
-            bail!("{name}: several WasmPlugins run the filter ({}); choose with --plugin", names.join(", "))
-        }
-    }
+    Source::read(&name, &text, wanted, namespace).map_err(anyhow::Error::msg)
 }

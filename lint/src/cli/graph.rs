@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use coalmine::graph::{Graph, Options};
-use coalmine::render::graph as json;
+use coalmine::render::{Units, graph as json};
 
 use super::args::{Common, StateArgs};
 use super::{Exit, state};
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &GraphArgs, common: &Common) -> Result<Exit> {
             GraphFormat::Svg => graph.to_svg(&options),
             GraphFormat::Mermaid => graph.to_mermaid(),
             GraphFormat::Dot => graph.to_dot(&options),
-            GraphFormat::Json => json::render(&graph, view.files),
+            GraphFormat::Json => json::render(&graph, view.files, Units::Scalars),
         };
         let first = view.files.iter().next().map_or("", |(_, file)| file.name());
         let folder = first.rsplit_once('/').map_or(".", |(folder, _)| folder);

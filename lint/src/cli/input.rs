@@ -7,15 +7,14 @@ use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use coalmine::deployments;
+pub(crate) use coalmine::deployments::CONFIG;
 use coalmine::mesh::config::MeshConfig;
 use coalmine::{Files, Settings};
 use ignore::WalkBuilder;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::Common;
-
-/// The name of the settings file.
-pub(crate) const CONFIG: &str = "coalmine.yaml";
 
 /// Files that are linted together, and how.
 pub(crate) struct Deployment {
@@ -231,9 +230,7 @@ pub(crate) fn is_expectations(path: &Path) -> bool {
 
 /// Whether the name is one that is linted.
 pub(crate) fn is_manifest(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-    let known = matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json"));
-    known && name != CONFIG && !is_expectations(path)
+    path.file_name().and_then(|name| name.to_str()).is_some_and(deployments::is_manifest)
 }
 
 /// A file below the `templates` folder of a Helm chart is no YAML before it is rendered.

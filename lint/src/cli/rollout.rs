@@ -58,7 +58,7 @@ pub(crate) fn run(args: &RolloutArgs, common: &Common, color: bool) -> Result<Ex
     let mut batch = Vec::new();
     let mut checked = Vec::new();
     for (deployment, config) in read(args, common)? {
-        let Deployment { mut files, settings } = deployment;
+        let Deployment { mut files, settings, .. } = deployment;
         let order = match &config {
             Some(path) => Some(add_order(&mut files, path)?),
             None => None,
@@ -159,7 +159,7 @@ fn read(args: &RolloutArgs, common: &Common) -> Result<Vec<(Deployment, Option<P
 /// Each path as a step of its own.
 fn as_steps(args: &RolloutArgs, deployments: Vec<Deployment>) -> Result<Deployment> {
     let mut deployments = deployments.into_iter();
-    let (Some(Deployment { files, mut settings }), None) = (deployments.next(), deployments.next()) else {
+    let (Some(Deployment { files, mut settings, expectations }), None) = (deployments.next(), deployments.next()) else {
         bail!("the steps belong to different {CONFIG} files; --config chooses one, --isolated uses none")
     };
     let mut given = Files::new();
@@ -176,7 +176,7 @@ fn as_steps(args: &RolloutArgs, deployments: Vec<Deployment>) -> Result<Deployme
         rollout.push(Step { name: relative.clone(), actions: vec![Action::Apply(vec![relative])] });
     }
     settings.rollout = rollout;
-    Ok(Deployment { files: given, settings })
+    Ok(Deployment { files: given, settings, expectations })
 }
 
 fn add_order(files: &mut Files, path: &Path) -> Result<FileId> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::json::{JsonRange, JsonResource, range};
 use super::xml::{attribute, text};
-use super::{Places, pretty};
+use super::{Places, Units, pretty};
 use crate::expect::{CaseReport, Failure, Line, Report, RuleUse};
 use crate::files::Files;
 
@@ -107,7 +107,7 @@ pub fn json(tested: &[Tested<'_>]) -> String {
 
 fn deployment<'a>(tested: Tested<'a>) -> JsonDeployment<'a> {
     let Tested { files, report, covered } = tested;
-    let mut places = Places::of(files);
+    let mut places = Places::of(files, Units::Scalars);
     let results = report.results().map(|result| JsonResult {
         name: &result.name,
         step: result.step.as_deref(),
@@ -174,7 +174,7 @@ pub fn junit(tested: &[Tested<'_>]) -> String {
     let mut suites = String::new();
     let (mut tests, mut failures) = (0, 0);
     for Tested { files, report, .. } in tested {
-        let mut places = Places::of(files);
+        let mut places = Places::of(files, Units::Scalars);
         for suite in &report.suites {
             let name = attribute(files.name(suite.file));
             let failed = suite.results.iter().filter(|result| !result.passed()).count();

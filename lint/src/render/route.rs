@@ -3,9 +3,8 @@
 
 use serde::Serialize;
 
-use super::Places;
 use super::json::{JsonRange, JsonResource, range};
-use super::pretty;
+use super::{Places, Units, pretty};
 use crate::files::Files;
 use crate::mesh::mtls::Sent;
 use crate::route::{
@@ -14,9 +13,12 @@ use crate::route::{
 };
 use crate::span::Span;
 
+/// Where a request goes, in one state.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct JsonRoute<'a> {
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "Route"))]
+pub struct JsonRoute<'a> {
+    /// 1.
     version: u32,
     /// The step of the rollout whose state was asked.
     step: Option<&'a str>,
@@ -24,153 +26,257 @@ struct JsonRoute<'a> {
     trace: JsonTrace<'a>,
     /// Present when the calls of the pods were followed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional, type = "Array<RouteFollowed>"))]
     follow: Option<Vec<JsonFollowed<'a>>>,
 }
 
+/// Where one request goes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RouteTrace"))]
 struct JsonTrace<'a> {
+    /// As it was asked.
     request: JsonRequest<'a>,
+    /// Every share of it gets an answer.
     answered: bool,
+    /// The ways it can take; several where a filter deals visitors to versions.
     paths: Vec<JsonPath<'a>>,
+    /// What was assumed because the input cannot tell.
     notes: &'a [String],
 }
 
+/// A call that pods make on behalf of a request.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RouteCall"))]
 struct JsonFollowed<'a> {
+    /// The workload that calls.
     from: JsonCause<'a>,
+    /// How the input says so.
     why: &'a str,
+    /// Where it says so.
     place: JsonCause<'a>,
     #[serde(flatten)]
+    #[cfg_attr(feature = "ts", ts(skip))]
     trace: Option<JsonTrace<'a>>,
+    /// Why it could not be followed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
     error: Option<String>,
+    /// The calls that follow from it.
+    #[cfg_attr(feature = "ts", ts(type = "Array<RouteFollowed>"))]
     follow: Vec<JsonFollowed<'a>>,
 }
 
+/// A request.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RouteRequest"))]
 struct JsonRequest<'a> {
+    /// Who sends it, as `--from` takes it.
     from: String,
+    /// Where it goes.
     url: String,
+    /// Null for bytes.
     method: Option<&'a str>,
+    /// In order.
     headers: Vec<JsonHeader<'a>>,
 }
 
+/// A header.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "Header"))]
 struct JsonHeader<'a> {
+    /// In lower case.
     name: &'a str,
+    /// As sent.
     value: &'a str,
 }
 
+/// A share of requests, exactly.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "Share"))]
 struct JsonShare {
     /// Decimal numbers as text: they can be larger than a double holds.
     parts: String,
+    /// The whole, as text.
     total: String,
+    /// Rounded.
     percent: f64,
 }
 
+/// One way to a route.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RoutePath"))]
 struct JsonPath<'a> {
+    /// How many of such requests take it.
     share: JsonShare,
+    /// What decided, in order.
     hops: Vec<JsonHop<'a>>,
+    /// Where it ends.
     outcomes: Vec<JsonOutcome<'a>>,
+    /// Copies.
     mirrors: Vec<JsonOutcome<'a>>,
 }
 
+/// One decision on the way.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RouteHop"))]
 struct JsonHop<'a> {
+    /// `listener`, `filter`, `virtualService`, `delegate`, `service` or `unmatched`.
     kind: &'a str,
+    /// What was decided, in a few words.
     summary: &'a str,
     #[serde(flatten)]
     place: JsonPlace<'a>,
+    /// Why, and what changes.
     details: Vec<JsonDetail<'a>>,
+    /// What a filter decided.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<JsonFlag<'a>>>", optional))]
     flags: Vec<JsonFlag<'a>>,
 }
 
 /// A place as findings have it: `file`, `range`, `resource`; all null when nothing in the text decides.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "Place"))]
 struct JsonPlace<'a> {
+    /// The name of the file.
     file: Option<&'a str>,
+    /// Where.
     range: Option<JsonRange>,
+    /// The object.
     resource: Option<JsonResource<'a>>,
 }
 
+/// One reason or change of a hop.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RouteDetail"))]
 struct JsonDetail<'a> {
+    /// `match`, `rewrite`, `set` …
     label: &'a str,
+    /// In words.
     text: &'a str,
+    /// The name of the file.
     file: Option<&'a str>,
+    /// Where it is written.
     range: Option<JsonRange>,
 }
 
+/// What the filter decided about a flag.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "FlagDecision"))]
 struct JsonFlag<'a> {
+    /// The flag.
     flag: &'a str,
+    /// `stable` for none.
     variant: &'a str,
+    /// As the filter's metrics have it.
     reason: &'a str,
 }
 
+/// A place in an object.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "Cause"))]
 struct JsonCause<'a> {
+    /// The name of the file.
     file: &'a str,
+    /// Where.
     range: JsonRange,
+    /// The object.
     resource: JsonResource<'a>,
 }
 
+/// One place where a request can end.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RouteOutcome"))]
 struct JsonOutcome<'a> {
+    /// How many end here.
     share: JsonShare,
+    /// Envoy's name.
     cluster: Option<&'a str>,
+    /// The fully qualified host.
     host: Option<&'a str>,
+    /// As clients call it.
     port: Option<u32>,
+    /// The subset.
     subset: Option<JsonSubset<'a>>,
+    /// Where the destination is written.
     destination: Option<JsonCause<'a>>,
+    /// What defines the host.
     service: Option<JsonCause<'a>>,
+    /// The one that wins for this client.
     destination_rule: Option<JsonCause<'a>>,
+    /// What the client sends.
     tls: Option<JsonTls<'a>>,
+    /// The request as it is sent.
     forwarded: JsonForwarded<'a>,
+    /// The pods behind it.
     endpoints: Vec<JsonEndpoint<'a>>,
+    /// What comes of it.
     end: JsonEnd<'a>,
 }
 
+/// A subset.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RouteSubset"))]
 struct JsonSubset<'a> {
+    /// Its name.
     name: &'a str,
+    /// Where it is defined.
     place: Option<JsonCause<'a>>,
 }
 
+/// What a client sends and why.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RouteTls"))]
 struct JsonTls<'a> {
+    /// Null when it differs by pod or is not known.
     sent: Option<&'a str>,
+    /// In words.
     why: &'a str,
+    /// What decides.
     place: Option<JsonCause<'a>>,
 }
 
+/// The request as the destination gets it.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "Forwarded"))]
 struct JsonForwarded<'a> {
+    /// Empty when it is not HTTP.
     method: &'a str,
+    /// The host.
     authority: &'a str,
+    /// With the query.
     path: &'a str,
+    /// All others.
     headers: Vec<JsonHeader<'a>>,
 }
 
+/// The pods of one workload behind a destination.
 #[derive(Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RouteEndpoint"))]
 struct JsonEndpoint<'a> {
+    /// What makes the pods.
     workload: JsonCause<'a>,
+    /// Their `version` label.
     version: Option<&'a str>,
+    /// The port they are called on.
     port: Option<u32>,
+    /// What the client sends to them.
     sent: Option<&'a str>,
+    /// A PeerAuthentication's mode, `application` or `unknown`.
     accepts: &'a str,
+    /// What decides that.
     policy: Option<JsonCause<'a>>,
+    /// What comes of it.
     end: JsonEnd<'a>,
 }
 
+/// What comes of a request.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(rename = "RouteEnd"))]
 enum JsonEnd<'a> {
     Answered,
     Leaves {
@@ -403,6 +509,25 @@ fn forwarded(request: &Forwarded) -> JsonForwarded<'_> {
     }
 }
 
+/// The answer to one request, with what was followed if anybody asked.
+#[must_use]
+pub fn output<'a>(
+    files: &'a Files,
+    step: Option<&'a str>,
+    request: &'a Request,
+    trace: &'a Trace,
+    followed: Option<&'a [Followed]>,
+    units: Units,
+) -> JsonRoute<'a> {
+    let mut writer = Writer { places: Places::of(files, units), files };
+    JsonRoute {
+        version: 1,
+        step,
+        trace: writer.trace(request, trace),
+        follow: followed.map(|list| list.iter().map(|call| writer.followed(call)).collect()),
+    }
+}
+
 /// Renders the answer to one request, with what was followed if anybody asked.
 #[must_use]
 pub fn render(
@@ -412,11 +537,32 @@ pub fn render(
     trace: &Trace,
     followed: Option<&[Followed]>,
 ) -> String {
-    let mut writer = Writer { places: Places::of(files), files };
-    pretty(&JsonRoute {
-        version: 1,
-        step,
-        trace: writer.trace(request, trace),
-        follow: followed.map(|list| list.iter().map(|call| writer.followed(call)).collect()),
-    })
+    pretty(&output(files, step, request, trace, followed, Units::Scalars))
+}
+
+/// Declares the types of this format for TypeScript.
+#[cfg(feature = "ts")]
+pub(crate) fn declare(to: &mut crate::typescript::Declarations) {
+    to.add::<JsonRoute<'static>>();
+    to.add::<JsonTrace<'static>>();
+    to.add::<JsonFollowed<'static>>();
+    to.add_text(
+        "/** A call that was followed: with `error` where it could not be. */",
+        "type RouteFollowed = RouteCall & Partial<RouteTrace>;",
+    );
+    to.add::<JsonRequest<'static>>();
+    to.add::<JsonHeader<'static>>();
+    to.add::<JsonShare>();
+    to.add::<JsonPath<'static>>();
+    to.add::<JsonHop<'static>>();
+    to.add::<JsonPlace<'static>>();
+    to.add::<JsonDetail<'static>>();
+    to.add::<JsonFlag<'static>>();
+    to.add::<JsonCause<'static>>();
+    to.add::<JsonOutcome<'static>>();
+    to.add::<JsonSubset<'static>>();
+    to.add::<JsonTls<'static>>();
+    to.add::<JsonForwarded<'static>>();
+    to.add::<JsonEndpoint<'static>>();
+    to.add::<JsonEnd<'static>>();
 }

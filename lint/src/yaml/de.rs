@@ -6,8 +6,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::U32Deserializer;
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, VariantAccess as _, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::node::NodeRef;
@@ -59,6 +58,13 @@ impl<'a> NodeDeserializer<'a> {
         if self.key { Some(self.node.key()) } else { self.node.text().map(std::borrow::Cow::Borrowed) }
     }
 
+    fn unfit(&self, wanted: &str) -> DecodeError {
+        DecodeError(format!(
+            "expected {wanted}, found {}",
+            if self.node.is_sequence() { "a list" } else { "a scalar" }
+        ))
+    }
+
     fn visit_number<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         if let Some(Scalar::Str(text)) = self.node.scalar() {
             if let Ok(value) = text.parse::<i64>() {
@@ -84,7 +90,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         if self.node.is_mapping() {
-            return visitor.visit_map(Entries { entries: self.node.entries().into_iter(), value: None });
+            return visitor.visit_map(Entries::of(self.node));
         }
         if self.node.is_sequence() {
             return visitor.visit_seq(Items(self.node.items()));
@@ -120,22 +126,25 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.deserialize_str(visitor)
+        match self.text() {
+            Some(text) => visitor.visit_str(&text),
+            None => Err(self.unfit("a name")),
+        }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         // Null means absent to Kubernetes.
-        if self.node.is_null() {
-            return visitor.visit_seq(de::value::SeqDeserializer::new(std::iter::empty::<u32>()));
+        if self.node.is_sequence() || self.node.is_null() {
+            return visitor.visit_seq(Items(self.node.items()));
         }
-        self.deserialize_any(visitor)
+        Err(self.unfit("a list"))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        if self.node.is_null() {
-            return visitor.visit_map(Entries { entries: Vec::new().into_iter(), value: None });
+        if self.node.is_mapping() || self.node.is_null() {
+            return visitor.visit_map(Entries::of(self.node));
         }
-        self.deserialize_any(visitor)
+        Err(self.unfit("a mapping"))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -145,8 +154,9 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         if name == SPANNED {
-            return visitor.visit_seq(SpannedParts { of: self, next: 0 });
+            return visitor.visit_enum(SpannedAccess(self));
         }
+        // Only as a mapping: serde would read a list as the fields in order, and every model would carry that code.
         self.deserialize_map(visitor)
     }
 
@@ -198,15 +208,24 @@ struct Entries<'a> {
     value: Option<NodeRef<'a>>,
 }
 
+impl<'a> Entries<'a> {
+    fn of(node: NodeRef<'a>) -> Self {
+        Self { entries: node.entries().into_iter(), value: None }
+    }
+
+    /// The next field that is there: Kubernetes drops those that are null.
+    fn next(&mut self) -> Option<NodeDeserializer<'a>> {
+        let (key, value) = self.entries.by_ref().find(|(_, value)| !value.is_null())?;
+        self.value = Some(value);
+        Some(NodeDeserializer { node: key, key: true })
+    }
+}
+
 impl<'a> de::MapAccess<'a> for Entries<'a> {
     type Error = DecodeError;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
-        // Kubernetes drops null fields.
-        let next = self.entries.by_ref().find(|(_, value)| !value.is_null());
-        let Some((key, value)) = next else { return Ok(None) };
-        self.value = Some(value);
-        seed.deserialize(NodeDeserializer { node: key, key: true }).map(Some)
+        self.next().map(|key| seed.deserialize(key)).transpose()
     }
 
     fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
@@ -216,30 +235,43 @@ impl<'a> de::MapAccess<'a> for Entries<'a> {
     }
 }
 
-/// The four parts of a [`Spanned`]: file, start, end, value.
-struct SpannedParts<'a> {
-    of: NodeDeserializer<'a>,
-    next: u8,
+/// A [`Spanned`]: the place as a variant's name, the value as its content. With a sequence of both, every model
+/// would carry the code to be read from a number too.
+struct SpannedAccess<'a>(NodeDeserializer<'a>);
+
+impl<'a> de::EnumAccess<'a> for SpannedAccess<'a> {
+    type Error = DecodeError;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'a>>(self, seed: V) -> Result<(V::Value, Self), DecodeError> {
+        let span = self.0.node.span();
+        let place = [span.file.0, span.start, span.end];
+        let place = seed.deserialize(de::value::SeqDeserializer::new(place.into_iter()))?;
+        Ok((place, self))
+    }
 }
 
-impl<'a> de::SeqAccess<'a> for SpannedParts<'a> {
+impl<'a> de::VariantAccess<'a> for SpannedAccess<'a> {
     type Error = DecodeError;
 
-    fn next_element_seed<T: DeserializeSeed<'a>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, DecodeError> {
-        let span = self.of.node.span();
-        let part = self.next;
-        self.next = part.saturating_add(1);
-        let number: U32Deserializer<DecodeError> = match part {
-            0 => span.file.0.into_deserializer(),
-            1 => span.start.into_deserializer(),
-            2 => span.end.into_deserializer(),
-            3 => return seed.deserialize(self.of).map(Some),
-            _ => return Ok(None),
-        };
-        seed.deserialize(number).map(Some)
+    fn newtype_variant_seed<T: DeserializeSeed<'a>>(self, seed: T) -> Result<T::Value, DecodeError> {
+        seed.deserialize(self.0)
+    }
+
+    fn unit_variant(self) -> Result<(), DecodeError> {
+        Err(self.0.unfit("a value with its place"))
+    }
+
+    fn tuple_variant<V: Visitor<'a>>(self, _len: usize, _visitor: V) -> Result<V::Value, DecodeError> {
+        Err(self.0.unfit("a value with its place"))
+    }
+
+    fn struct_variant<V: Visitor<'a>>(
+        self,
+        _fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        Err(self.0.unfit("a value with its place"))
     }
 }
 
@@ -254,17 +286,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
                 f.write_str("a value read from spanned YAML")
             }
 
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut parts: A) -> Result<Spanned<T>, A::Error> {
-                let missing = || de::Error::custom("spans exist only for values read from spanned YAML");
-                let file: u32 = parts.next_element()?.ok_or_else(missing)?;
-                let start: u32 = parts.next_element()?.ok_or_else(missing)?;
-                let end: u32 = parts.next_element()?.ok_or_else(missing)?;
-                let value: T = parts.next_element()?.ok_or_else(missing)?;
+            fn visit_enum<A: de::EnumAccess<'de>>(self, parts: A) -> Result<Spanned<T>, A::Error> {
+                let ((file, start, end), value) = parts.variant::<(u32, u32, u32)>()?;
+                let value: T = value.newtype_variant()?;
                 Ok(Spanned { span: Span::new(FileId(file), start, end), value })
             }
         }
 
-        deserializer.deserialize_struct(SPANNED, &["file", "start", "end", "value"], Parts(PhantomData))
+        deserializer.deserialize_struct(SPANNED, &[], Parts(PhantomData))
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) fn build(checkout: &Path, target_dir: Option<&Path>) -> Result<Vec<u8
 }
 
 /// Compiler flags that keep this machine's paths out of the module's panic messages.
-fn remapped_paths(checkout: &Path) -> Result<Vec<String>> {
+pub(crate) fn remapped_paths(checkout: &Path) -> Result<Vec<String>> {
     let ask = |args: &[&str]| -> Result<String> {
         let output = Command::new("rustc")
             .args(args)

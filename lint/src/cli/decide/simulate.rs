@@ -7,8 +7,11 @@ use coalmine_filter::config::{Flag, Mode};
 use coalmine_filter::decide::{Reason, roll};
 use serde_json::{Value, json};
 
-use super::print::{line, problem};
-use super::{DecideFormat, Source};
+use coalmine::decide::Source;
+use coalmine::render::decide as wire;
+
+use super::DecideFormat;
+use super::print::line;
 
 /// Columns of the longest bar: the table fits a terminal of 80.
 const BAR: usize = 26;
@@ -27,7 +30,7 @@ pub(super) fn run(source: &Source, count: u64, format: DecideFormat) -> String {
     let flags: Vec<(&Flag, Vec<Row>)> = config.flags.iter().map(|flag| (flag, rows(flag, count))).collect();
     if format == DecideFormat::Json {
         let flags: Vec<Value> = flags.iter().map(|(flag, rows)| flag_json(flag, rows, count)).collect();
-        let problems: Vec<Value> = source.problems.iter().map(problem).collect();
+        let problems = wire::problems(&source.problems);
         return line(&json!({ "version": 1, "subjects": count, "problems": problems, "flags": flags }));
     }
     let mut out = String::new();

@@ -1,0 +1,102 @@
+//! `cargo xtask wasm`: the linter for JavaScript, as the npm package below `target/dist/npm`, and the playground, as
+//! static files below `target/dist/playground`.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use crate::dist::module::remapped_paths;
+use crate::{root, run, tools};
+
+mod examples;
+mod playground;
+
+/// The module may not grow past this, compressed as servers send it: people wait for it.
+const SIZE_LIMIT: usize = 900 * 1024;
+
+/// What was written.
+pub(crate) struct Package {
+    /// The folder that `npm publish` takes.
+    pub(crate) folder: PathBuf,
+    /// Bytes of the module.
+    pub(crate) raw: usize,
+    /// The same, compressed with gzip.
+    pub(crate) gzip: usize,
+}
+
+/// Builds the package and the page; false where there is no Node for the page and the tests of both.
+pub(crate) fn build() -> Result<bool> {
+    Ok(playground::build(&package()?)?.is_some())
+}
+
+/// Builds the package and the page and says what there is.
+pub(crate) fn run_task() -> Result<()> {
+    let package = package()?;
+    println!("npm       {}", package.folder.display());
+    println!("          {} bytes of WebAssembly, {} with gzip", package.raw, package.gzip);
+    if let Some(page) = playground::build(&package)? {
+        println!("page      {}", page.folder.display());
+        println!("          {} bytes without the module, {} with gzip", page.raw, page.gzip);
+    }
+    Ok(())
+}
+
+/// Builds the module and its glue, and puts the package together.
+pub(crate) fn package() -> Result<Package> {
+    tools::wasm_targets()?;
+    let target = "wasm32-unknown-unknown";
+    // Panic messages name source files; whose machine they were on is nobody's business.
+    let flags = format!("target.{target}.rustflags={}", json!(remapped_paths(&root())?));
+    let build = ["build", "--package", "coalmine-wasm", "--lib", "--target", target, "--profile", "web"];
+    run("cargo", &[&build[..], &["--config", &flags]].concat())?;
+    let target_dir =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let module = target_dir.join(target).join("web/coalmine_wasm.wasm");
+    let scratch = tempfile::tempdir()?;
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    run(
+        "cargo",
+        &["run", "--quiet", "--package", "xtask-bindgen", "--", &path(&module), &path(scratch.path())],
+    )?;
+    let (web, node, own) = (scratch.path().join("web"), scratch.path().join("node"), root().join("wasm/npm"));
+    let folder = root().join("target/dist/npm");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    for (from, name) in [
+        (web.join("coalmine.js"), "coalmine.js"),
+        (web.join("coalmine.d.ts"), "coalmine.d.ts"),
+        (web.join("coalmine_bg.wasm"), "coalmine_bg.wasm"),
+        (web.join("coalmine_bg.wasm.d.ts"), "coalmine_bg.wasm.d.ts"),
+        (node.join("coalmine.js"), "node.cjs"),
+        (node.join("coalmine.d.ts"), "node.d.cts"),
+        (own.join("node.mjs"), "node.mjs"),
+        (root().join("wasm/README.md"), "README.md"),
+        (root().join("LICENSE"), "LICENSE"),
+    ] {
+        fs::copy(&from, folder.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    let manifest = fs::read_to_string(own.join("package.json"))?;
+    let mut manifest: Value = serde_json::from_str(&manifest).context("wasm/npm/package.json")?;
+    manifest["version"] = json!(env!("CARGO_PKG_VERSION"));
+    fs::write(folder.join("package.json"), format!("{manifest:#}\n"))?;
+    let bytes = fs::read(folder.join("coalmine_bg.wasm"))?;
+    let gzip = gzip(&bytes)?;
+    ensure!(
+        gzip <= SIZE_LIMIT,
+        "the module has {gzip} bytes with gzip, at most {SIZE_LIMIT} are allowed: look for a dependency that came in"
+    );
+    Ok(Package { folder, raw: bytes.len(), gzip })
+}
+
+fn gzip(bytes: &[u8]) -> Result<usize> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?.len())
+}
