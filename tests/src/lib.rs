@@ -13,7 +13,9 @@ pub mod http2;
 pub mod load;
 pub mod metrics;
 pub mod policy;
+pub mod tcp;
 pub mod upstream;
+pub mod voting;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
