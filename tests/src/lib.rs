@@ -15,7 +15,9 @@ pub mod metrics;
 pub mod policy;
 pub mod tcp;
 pub mod upstream;
+#[cfg(feature = "voting")]
 pub mod voting;
+pub mod xds;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -5,6 +5,7 @@
 
 pub mod analytics;
 pub mod app;
+pub mod container;
 pub mod embedded_mysql;
 pub mod embedded_redis;
 mod page;
