@@ -45,8 +45,13 @@ pub(crate) fn run_all() -> Result<()> {
 pub(crate) fn test() -> Result<()> {
     tools::for_filter_tests()?;
     dist::build()?;
-    let registry = if tools::registry()? { &[][..] } else { &["--", "--skip", "registry_"][..] };
-    run("cargo", &[&["test", "--workspace"], registry].concat())
+    let mut words = vec!["test", "--workspace", "--"];
+    for (tool, tests) in [(&tools::REGISTRY, "registry_"), (&tools::STORES, "real_stores_")] {
+        if !tools::optional(tool)? {
+            words.extend(["--skip", tests]);
+        }
+    }
+    run("cargo", &words)
 }
 
 /// Formats, or checks the format of, every file. The rule modules are declared by a macro, where

@@ -138,17 +138,40 @@ pub(crate) fn cargo_deny() -> Result<()> {
         .context("cargo-deny checks licences and sources; it is built from crates.io")
 }
 
-/// Installs Debian's `docker-registry` where that is possible. The test that pushes to it is left out, with a
-/// notice, where it is not; never in CI.
-pub(crate) fn registry() -> Result<bool> {
-    if on_path("docker-registry") {
+/// Debian's packages that some tests need and a machine may do without.
+pub(crate) struct Optional {
+    packages: &'static [&'static str],
+    programs: &'static [&'static str],
+    /// What is left out without them.
+    what: &'static str,
+}
+
+/// For pushing to a registry.
+pub(crate) const REGISTRY: Optional = Optional {
+    packages: &["docker-registry"],
+    programs: &["docker-registry"],
+    what: "the test that pushes the image to a registry is left out",
+};
+
+/// For the voting application on real stores.
+pub(crate) const STORES: Optional = Optional {
+    packages: &["redis-server", "mariadb-server"],
+    programs: &coalmine_tests::voting::real_stores::PROGRAMS,
+    what: "the tests of the voting application on a real Redis and a real MariaDB are left out",
+};
+
+/// Installs Debian's packages where that is possible. What needs them is left out, with a notice, where it is not;
+/// never in CI.
+pub(crate) fn optional(tool: &Optional) -> Result<bool> {
+    if tool.programs.iter().all(|program| on_path(program)) {
         return Ok(true);
     }
+    let names = tool.packages.join(" and ");
     let root_user =
         Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
     if root_user && on_path("apt-get") {
         // A machine that was never updated knows no packages; one whose lists are fresh needs no update.
-        let install = ["install", "--yes", "--no-install-recommends", "docker-registry"];
+        let install = [&["install", "--yes", "--no-install-recommends"], tool.packages].concat();
         if run("apt-get", &install).is_err() {
             run("apt-get", &["update"])?;
             run("apt-get", &install)?;
@@ -156,11 +179,9 @@ pub(crate) fn registry() -> Result<bool> {
         return Ok(true);
     }
     if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
-        bail!("docker-registry is missing: install Debian's package of that name on the CI machine");
+        bail!("{names} missing: install Debian's packages of that name on the CI machine");
     }
-    eprintln!(
-        "note: docker-registry is not installed, so the test that pushes the image to a registry is left out"
-    );
+    eprintln!("note: {names} not installed, so {}", tool.what);
     Ok(false)
 }
 
