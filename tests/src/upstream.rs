@@ -1,4 +1,5 @@
-//! Small upstream servers: each says which version it is and echoes the request it saw as JSON.
+//! Small upstream servers: each says which version it is and echoes the request it saw as JSON. The line `WHO` alone
+//! is answered by the bare JSON, so that a TCP port can be asked too.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,6 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
+
+/// The line that asks a TCP port who answers.
+pub const WHO: &str = "WHO";
 
 /// A server on its own loopback port, stopped when dropped.
 pub struct Upstream {
@@ -80,7 +84,11 @@ impl Upstream {
                     shared.open.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
                 }
                 // An error here is a connection that Envoy closed: there is nothing to report.
-                std::thread::spawn(move || drop(serve(&stream, &shared, &*handler)));
+                std::thread::spawn(move || {
+                    drop(serve(&stream, &shared, &*handler));
+                    // The copy would keep it open.
+                    drop(stream.shutdown(Shutdown::Both));
+                });
             }
         });
         Self { address, shared }
@@ -110,6 +118,9 @@ fn serve(stream: &TcpStream, shared: &Shared, handler: &dyn Fn(&Request) -> Repl
         let Some(request) = read_request(&mut reader)? else { return Ok(()) };
         shared.seen.fetch_add(1, Ordering::SeqCst);
         let reply = handler(&request);
+        if request.method == WHO {
+            return (&mut &*stream).write_all(&reply.body);
+        }
         out.clear();
         write!(out, "HTTP/1.1 {} Reply\r\ncontent-length: {}\r\n", reply.status, reply.body.len())?;
         for (name, value) in &reply.headers {
@@ -124,6 +135,10 @@ fn serve(stream: &TcpStream, shared: &Shared, handler: &dyn Fn(&Request) -> Repl
 }
 
 fn read_request(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Request>> {
+    // A TLS handshake has no line's end to wait for.
+    if !reader.fill_buf()?.first().is_some_and(u8::is_ascii_alphabetic) {
+        return Ok(None);
+    }
     let mut line = Vec::new();
     let mut next = |line: &mut Vec<u8>| -> std::io::Result<String> {
         line.clear();
@@ -131,6 +146,9 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Re
         Ok(line.trim_ascii_end().iter().map(|byte| char::from(*byte)).collect())
     };
     let first = next(&mut line)?;
+    if first == WHO {
+        return Ok(Some(Request { method: first, path: String::new(), headers: Vec::new() }));
+    }
     let mut words = first.split(' ').map(str::to_owned);
     let (Some(method), Some(path)) = (words.next().filter(|word| !word.is_empty()), words.next()) else {
         return Ok(None);
