@@ -25,6 +25,7 @@ mod re2;
 pub mod render;
 pub mod report;
 pub mod resource;
+pub mod route;
 pub mod rule;
 pub mod rules;
 pub mod schema;

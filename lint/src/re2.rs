@@ -91,6 +91,30 @@ impl Regex {
         program.as_ref().is_some_and(|program| program.is_match(text.as_bytes()))
     }
 
+    /// The text with every match replaced, `\\1` standing for what the first group matched: RE2's
+    /// `GlobalReplace`.
+    #[must_use]
+    pub fn replace_all(&self, text: &str, rewrite: &str) -> String {
+        let program = regex::RegexBuilder::new(&self.translated).nest_limit(400).size_limit(4 << 20).build();
+        let Ok(program) = program else { return text.to_owned() };
+        let substitute = |captures: &regex::Captures<'_>| {
+            let mut out = String::new();
+            let mut rest = rewrite.chars();
+            while let Some(c) = rest.next() {
+                match (c, if c == '\\' { rest.next() } else { None }) {
+                    ('\\', Some(digit)) if digit.is_ascii_digit() => {
+                        let group = digit.to_digit(10).unwrap_or(0) as usize;
+                        out.push_str(captures.get(group).map_or("", |found| found.as_str()));
+                    }
+                    ('\\', Some(other)) => out.push(other),
+                    _ => out.push(c),
+                }
+            }
+            out
+        };
+        program.replace_all(text, substitute).into_owned()
+    }
+
     /// The literal characters, in order.
     #[must_use]
     pub fn runs(&self) -> &[Run] {

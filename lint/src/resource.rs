@@ -29,6 +29,8 @@ pub enum Spec {
     HorizontalPodAutoscaler(Box<HorizontalPodAutoscaler>),
     /// `data` of a ConfigMap.
     ConfigMap(Map<String>),
+    /// `stringData` of a Secret; what `data` hides in base64 is nobody's business here.
+    Secret(Map<String>),
     VirtualService(Box<VirtualService>),
     DestinationRule(Box<DestinationRule>),
     Gateway(Box<Gateway>),
@@ -217,6 +219,7 @@ fn spec(group: &str, kind: &str, node: NodeRef<'_>) -> Spec {
             let job = of::<CronJob>(node).job_template.0.and_then(|job| job.value.spec.0);
             template(job.unwrap_or_default_value())
         }
+        ("", "Secret") => Spec::Secret(node.get("stringData").map(decode).unwrap_or_default()),
         ("autoscaling", "HorizontalPodAutoscaler") => Spec::HorizontalPodAutoscaler(of(node)),
         ("networking.istio.io", "VirtualService") => Spec::VirtualService(of(node)),
         ("networking.istio.io", "DestinationRule") => Spec::DestinationRule(of(node)),

@@ -11,6 +11,8 @@ pub mod http1;
 #[cfg(feature = "http2")]
 pub mod http2;
 pub mod load;
+#[cfg(feature = "lower")]
+pub mod lower;
 pub mod metrics;
 pub mod policy;
 pub mod tcp;

@@ -1,4 +1,5 @@
-//! Small upstream servers: each says which version it is and echoes the request it saw as JSON.
+//! Small upstream servers: each says which version it is and echoes the request it saw as JSON. The line `WHO` alone
+//! is answered by the bare JSON, so that a TCP port can be asked too.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::json;
 
 use crate::tcp::TcpServer;
+
+/// The line that asks a TCP port who answers.
+pub const WHO: &str = "WHO";
 
 /// A body is read up to this; what is longer ends the connection.
 const BODY_LIMIT: u64 = 1024 * 1024;
@@ -84,6 +88,9 @@ fn serve(stream: &TcpStream, seen: &AtomicU64, handler: &dyn Fn(&Request) -> Rep
         let Some(request) = read_request(&mut reader)? else { return Ok(()) };
         seen.fetch_add(1, Ordering::SeqCst);
         let reply = handler(&request);
+        if request.method == WHO {
+            return (&mut &*stream).write_all(&reply.body);
+        }
         out.clear();
         write!(out, "HTTP/1.1 {} Reply\r\ncontent-length: {}\r\n", reply.status, reply.body.len())?;
         for (name, value) in &reply.headers {
@@ -98,6 +105,10 @@ fn serve(stream: &TcpStream, seen: &AtomicU64, handler: &dyn Fn(&Request) -> Rep
 }
 
 fn read_request(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Request>> {
+    // A TLS handshake has no line's end to wait for.
+    if !reader.fill_buf()?.first().is_some_and(u8::is_ascii_alphabetic) {
+        return Ok(None);
+    }
     let mut line = Vec::new();
     let mut next = |line: &mut Vec<u8>| -> std::io::Result<String> {
         line.clear();
@@ -105,6 +116,14 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Re
         Ok(line.trim_ascii_end().iter().map(|byte| char::from(*byte)).collect())
     };
     let first = next(&mut line)?;
+    if first == WHO {
+        return Ok(Some(Request {
+            method: first,
+            path: String::new(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        }));
+    }
     let mut words = first.split(' ').map(str::to_owned);
     let (Some(method), Some(path)) = (words.next().filter(|word| !word.is_empty()), words.next()) else {
         return Ok(None);
