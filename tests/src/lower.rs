@@ -22,6 +22,7 @@ mod sidecar;
 mod tcp;
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -210,10 +211,11 @@ impl<'m, 'a> Lowering<'m, 'a> {
         self.mesh.gateways.iter().any(|gateway| gateway.workloads.contains(&id))
     }
 
-    /// The listener's socket of a workload's port.
+    /// The listener's socket of a workload's port: short, and the same in every state of a deployment.
     fn socket(&self, id: WorkloadId, port: u32) -> PathBuf {
-        let index = self.mesh.workloads.iter().position(|(other, _)| other == id).unwrap_or_default();
-        self.sockets.join(format!("{}{index}-{port}", self.scope))
+        let mut hasher = DefaultHasher::new();
+        self.mesh.workloads.get(id).map(name_of).hash(&mut hasher);
+        self.sockets.join(format!("{}{:x}-{port}", self.scope, hasher.finish()))
     }
 
     /// A socket on which nobody listens.
