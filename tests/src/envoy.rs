@@ -159,11 +159,6 @@ impl Envoy {
         found.unwrap_or_else(|| panic!("no listener {name} in {:?}", self.listeners)).1
     }
 
-    /// Where the listener of this name listens now, for configurations that change; `None` when there is none.
-    pub fn current_listener(&self, name: &str) -> Option<SocketAddr> {
-        self.read_listeners().into_iter().find(|(known, _)| known == name).map(|(_, address)| address)
-    }
-
     /// A connection to the first listener.
     ///
     /// # Panics

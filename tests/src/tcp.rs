@@ -3,8 +3,27 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A loopback port that nobody listens on, for servers that cannot choose one themselves. It is below the ports that
+/// systems give to connections, so that none takes it before the server does; no other call answers it soon again.
+///
+/// # Panics
+/// When there is none.
+pub fn unused_port() -> u16 {
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at the same time begin at different places.
+    let start = std::process::id().wrapping_mul(2_654_435_761) % COUNT;
+    let candidates = (0..COUNT).filter_map(|_| {
+        let place = start.wrapping_add(NEXT.fetch_add(1, Ordering::SeqCst)) % COUNT;
+        u16::try_from(FIRST + place).ok()
+    });
+    let mut free = candidates.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.next().expect("a loopback port")
+}
 
 /// A server, stopped when dropped.
 pub struct TcpServer {

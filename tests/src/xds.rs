@@ -1,136 +1,108 @@
-//! An Envoy whose whole configuration is discovered, as from istiod but from files: clusters and their endpoints,
-//! then listeners and their routes, in the order of Istio's pushes. It can be changed while requests run.
+//! An Envoy whose configuration is discovered, as from istiod: clusters, then listeners and their routes, in the
+//! order of Istio's pushes. It can be changed while requests run.
 //!
 //! Knows Envoy's discovery and nothing of Istio's objects. Only what changed is published, and a push returns when
-//! Envoy has taken it.
+//! Envoy has taken it. The transport is REST: each answer waits until there is something new, so that a push is
+//! immediate. (From files, each of Envoy's subscriptions would take one of the system's few inotify instances.)
+//! Endpoints are part of their cluster, where istiod has a resource of their own. Envoy cannot choose the port of a
+//! listener that comes later: it would be that of another one which is just going.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::bootstrap::loopback;
+use crate::bootstrap::{cluster, loopback};
 use crate::envoy::Envoy;
+use crate::tcp::unused_port;
+use crate::upstream::{Reply, Request, Upstream};
 use crate::wait;
 
 /// How long one part of a push may take on a busy machine.
 const PUSH_LIMIT: Duration = Duration::from_secs(20);
 
-/// Envoy's main thread counts an update before its workers have it.
+/// How long an answer waits for something new.
+const HOLD: Duration = Duration::from_secs(15);
+
+/// Envoy's main thread asks for more before its workers have what it took.
 const WORKERS: Duration = Duration::from_millis(30);
 
-/// Everything one proxy is told: complete listeners and clusters, with routes and endpoints in place.
+/// Everything an Envoy is told: complete listeners and clusters, with routes in place.
 #[derive(Clone, Debug, Default)]
 pub struct Resources {
-    /// Listeners; a `route_config` inside them becomes a discovered one.
+    /// Listeners; a `route_config` inside them becomes a discovered one, and port 0 one that stays the same.
     pub listeners: Vec<Value>,
-    /// Clusters; their `load_assignment` becomes a discovered one.
+    /// Clusters.
     pub clusters: Vec<Value>,
 }
 
-/// The same, taken apart: one text per file.
+/// A running Envoy and the server it asks.
+pub struct Proxy {
+    /// The Envoy.
+    pub envoy: Envoy,
+    server: Server,
+    now: Parts,
+    ports: Ports,
+}
+
+/// The ports of listeners by name.
+type Ports = BTreeMap<String, u16>;
+
+/// Resources with routes on their own.
 #[derive(Default)]
-struct Published {
+struct Parts {
     clusters: Vec<Value>,
-    endpoints: BTreeMap<String, Value>,
     listeners: Vec<Value>,
     routes: BTreeMap<String, Value>,
 }
 
-/// A running proxy.
-pub struct Proxy {
-    /// The Envoy.
-    pub envoy: Envoy,
-    files: Files,
-    now: Published,
-}
-
-struct Files {
-    dir: TempDir,
-    version: u64,
-}
-
-impl Files {
-    fn path(&self, kind: &str, name: &str) -> PathBuf {
-        // Names have characters that no file should have.
-        let name: String =
-            name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-        self.dir.path().join(format!("{kind}.{name}.json"))
-    }
-
-    fn source(&self, kind: &str, name: &str) -> Value {
-        json!({
-            "path_config_source": { "path": self.path(kind, name) },
-            "initial_fetch_timeout": "10s",
-            "resource_api_version": "V3",
-        })
-    }
-
-    /// Replaces a file by an atomic rename, which is what Envoy watches for.
-    fn write(&mut self, kind: &str, name: &str, message: &str, resources: &[Value]) {
-        self.version += 1;
-        let typed = |resource: &Value| {
-            let mut resource = resource.clone();
-            resource["@type"] = json!(format!("type.googleapis.com/{message}"));
-            resource
-        };
-        let resources: Vec<Value> = resources.iter().map(typed).collect();
-        let response = json!({ "version_info": self.version.to_string(), "resources": resources });
-        let (path, new) = (self.path(kind, name), self.dir.path().join("new"));
-        fs::write(&new, response.to_string()).expect("the new configuration");
-        fs::rename(&new, &path).expect("an atomic rename");
-    }
-
-    fn clusters(&mut self, list: &[Value]) {
-        self.write("cds", "all", "envoy.config.cluster.v3.Cluster", list);
-    }
-
-    fn listeners(&mut self, list: &[Value]) {
-        self.write("lds", "all", "envoy.config.listener.v3.Listener", list);
-    }
-
-    fn endpoints(&mut self, name: &str, value: &Value) {
-        let message = "envoy.config.endpoint.v3.ClusterLoadAssignment";
-        self.write("eds", name, message, std::slice::from_ref(value));
-    }
-
-    fn routes(&mut self, name: &str, value: &Value) {
-        let message = "envoy.config.route.v3.RouteConfiguration";
-        self.write("rds", name, message, std::slice::from_ref(value));
-    }
-
-    /// Puts discovery in the place of inline routes and endpoints.
-    fn take_apart(&self, resources: &Resources) -> Published {
-        let mut parts = Published { listeners: resources.listeners.clone(), ..Published::default() };
-        for cluster in &resources.clusters {
-            let mut cluster = cluster.clone();
-            let name = cluster["name"].as_str().unwrap_or_default().to_owned();
-            let assignment = cluster.as_object_mut().and_then(|fields| fields.remove("load_assignment"));
-            if let Some(assignment) = assignment {
-                cluster["type"] = json!("EDS");
-                cluster["eds_cluster_config"] = json!({ "eds_config": self.source("eds", &name) });
-                parts.endpoints.insert(name, assignment);
+impl Parts {
+    fn new(resources: &Resources, ports: &mut Ports) -> Self {
+        let mut listeners = resources.listeners.clone();
+        let mut routes = BTreeMap::new();
+        for listener in &mut listeners {
+            if listener["address"]["socket_address"]["port_value"] == 0 {
+                let name = listener["name"].as_str().unwrap_or_default().to_owned();
+                let port = *ports.entry(name).or_insert_with(unused_port);
+                listener["address"]["socket_address"]["port_value"] = json!(port);
             }
-            parts.clusters.push(cluster);
-        }
-        for listener in &mut parts.listeners {
             let chains = listener["filter_chains"].as_array_mut().into_iter().flatten();
             let filters = chains.flat_map(|chain| chain["filters"].as_array_mut().into_iter().flatten());
             for manager in filters.map(|filter| &mut filter["typed_config"]) {
                 let inline = manager.as_object_mut().and_then(|fields| fields.remove("route_config"));
-                if let Some(routes) = inline {
-                    let name = routes["name"].as_str().unwrap_or_default().to_owned();
-                    let source = self.source("rds", &name);
-                    manager["rds"] = json!({ "route_config_name": name, "config_source": source });
-                    parts.routes.insert(name, routes);
+                if let Some(table) = inline {
+                    let name = table["name"].as_str().unwrap_or_default().to_owned();
+                    manager["rds"] = json!({ "route_config_name": name, "config_source": source() });
+                    routes.insert(name, table);
                 }
             }
         }
-        parts
+        Self { clusters: resources.clusters.clone(), listeners, routes }
     }
+}
+
+fn source() -> Value {
+    json!({
+        "api_config_source": {
+            "api_type": "REST",
+            "transport_api_version": "V3",
+            "cluster_names": ["xds"],
+            "refresh_delay": "0.001s",
+            "request_timeout": "60s",
+        },
+        "initial_fetch_timeout": "10s",
+        "resource_api_version": "V3",
+    })
+}
+
+const CLUSTERS: &str = "clusters";
+const LISTENERS: &str = "listeners";
+
+/// The key of a route table.
+fn routes(name: &str) -> String {
+    format!("routes {name}")
 }
 
 impl Proxy {
@@ -139,106 +111,215 @@ impl Proxy {
     /// # Panics
     /// When it does not become ready; the message has its log.
     pub fn start(version: &str, node: &str, resources: &Resources) -> Self {
-        let dir = tempfile::Builder::new().prefix("coalmine-xds-").tempdir().expect("a scratch folder");
-        let mut files = Files { dir, version: 0 };
-        let now = files.take_apart(resources);
-        now.endpoints.iter().for_each(|(name, value)| files.endpoints(name, value));
-        now.routes.iter().for_each(|(name, value)| files.routes(name, value));
-        files.clusters(&now.clusters);
-        files.listeners(&now.listeners);
+        let server = Server::start();
+        let mut ports = Ports::new();
+        let now = Parts::new(resources, &mut ports);
+        server.publish(CLUSTERS, now.clusters.clone());
+        server.publish(LISTENERS, now.listeners.clone());
+        for (name, table) in &now.routes {
+            server.publish(&routes(name), vec![table.clone()]);
+        }
         let bootstrap = json!({
             "node": { "id": node, "cluster": node },
             "admin": { "address": loopback(0) },
-            "dynamic_resources": {
-                "cds_config": files.source("cds", "all"),
-                "lds_config": files.source("lds", "all"),
-            },
+            "dynamic_resources": { "cds_config": source(), "lds_config": source() },
+            "static_resources": { "clusters": [cluster("xds", server.upstream.address)] },
         });
         let envoy = Envoy::start_with(version, &bootstrap);
-        Self { envoy, files, now }
+        Self { envoy, server, now, ports }
     }
 
-    /// Changes the configuration to this one: endpoints and clusters first, then listeners and routes.
+    /// Changes the configuration to this one: clusters first, then listeners, then routes.
     ///
     /// # Panics
     /// When Envoy refuses a part or does not take it in time; the message has its log.
     pub fn push(&mut self, resources: &Resources) {
-        let next = self.files.take_apart(resources);
-        let mut taken = false;
-        let changed = |old: Option<&Value>, new: &Value| old != Some(new);
-        for (name, value) in &next.endpoints {
-            let old = self.now.endpoints.get(name);
-            if changed(old, value) {
-                let counter = format!("cluster.{name}.update_success");
-                let known = old.is_some();
-                taken |= self.publish(known.then_some(&counter), |files| files.endpoints(name, value));
-            }
-        }
+        let next = Parts::new(resources, &mut self.ports);
         if next.clusters != self.now.clusters {
-            taken |= self.publish(Some("cluster_manager.cds.update_success"), |files| {
-                files.clusters(&next.clusters);
-            });
+            self.publish(CLUSTERS, next.clusters.clone());
             self.settled("cluster_manager.warming_clusters");
         }
-        let (old, new): (Vec<_>, Vec<_>) =
-            next.routes.iter().partition(|(name, _)| self.now.routes.contains_key(*name));
-        for (name, value) in new {
-            self.publish(None, |files| files.routes(name, value));
+        // What only new listeners ask for must be there when they do.
+        for (name, table) in next.routes.iter().filter(|(name, _)| !self.now.routes.contains_key(*name)) {
+            self.server.publish(&routes(name), vec![table.clone()]);
         }
         if next.listeners != self.now.listeners {
-            taken |= self.publish(Some("listener_manager.lds.update_success"), |files| {
-                files.listeners(&next.listeners);
-            });
+            self.publish(LISTENERS, next.listeners.clone());
             self.settled("listener_manager.total_listeners_warming");
         }
-        for (name, value) in old {
-            if changed(self.now.routes.get(name), value) {
-                let counter = format!(".rds.{name}.update_success");
-                taken |= self.publish(Some(&counter), |files| files.routes(name, value));
+        for (name, old) in &self.now.routes {
+            match next.routes.get(name) {
+                Some(table) if table != old => self.publish(&routes(name), vec![table.clone()]),
+                Some(_) => {}
+                None => self.server.forget(&routes(name)),
             }
         }
         self.now = next;
-        if taken {
-            std::thread::sleep(WORKERS);
+        std::thread::sleep(WORKERS);
+    }
+
+    /// Where the listener of this name is, if it had port 0.
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        self.ports.get(listener).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, *port)))
+    }
+
+    fn publish(&self, key: &str, resources: Vec<Value>) {
+        self.server.publish(key, resources);
+        if let Err(failure) = self.server.wait_until_taken(key) {
+            panic!("Envoy did not take {key}: {failure}\n{}", self.envoy.log());
         }
     }
 
-    /// Writes a file and, when there is a counter, waits until it has moved. Whether there was one.
-    fn publish(&mut self, counter: Option<&str>, write: impl FnOnce(&mut Files)) -> bool {
-        let Some(counter) = counter else {
-            write(&mut self.files);
-            return false;
-        };
-        let refusals = counter.replace("update_success", "update_rejected");
-        let before = (self.stat(counter), self.stat(&refusals));
-        write(&mut self.files);
-        let after = wait(PUSH_LIMIT, || {
-            let now = (self.stat(counter), self.stat(&refusals));
-            (now != before).then_some(now)
-        });
-        let taken = after.is_some_and(|after| after.1 == before.1);
-        assert!(taken, "Envoy did not take the update ({counter}):\n{}", self.envoy.log());
-        true
-    }
-
     fn settled(&self, gauge: &str) {
-        let settled = wait(PUSH_LIMIT, || (self.stat(gauge) == 0).then_some(()));
+        let settled = wait(PUSH_LIMIT, || (self.sum(gauge, "") == 0).then_some(()));
         assert!(settled.is_some(), "{gauge} does not become 0:\n{}", self.envoy.log());
     }
 
-    /// The sum of the statistics whose names end so.
-    fn stat(&self, suffix: &str) -> u64 {
-        let body = self.envoy.admin("/stats?filter=update_success|update_rejected|warming").body;
+    /// The sum of the statistics of what is warming or active whose names begin and end so.
+    pub fn sum(&self, prefix: &str, suffix: &str) -> u64 {
+        let body = self.envoy.admin("/stats?filter=warming|active").body;
         let text = String::from_utf8_lossy(&body).into_owned();
         let lines = text.lines().filter_map(|line| line.rsplit_once(": "));
-        lines
-            .filter(|(name, _)| name.ends_with(suffix))
-            .filter_map(|(_, value)| value.parse::<u64>().ok())
-            .sum()
+        let wanted = lines.filter(|(name, _)| name.starts_with(prefix) && name.ends_with(suffix));
+        wanted.filter_map(|(_, value)| value.parse::<u64>().ok()).sum()
+    }
+}
+
+/// What Envoy asks: one subscription for each key.
+struct Server {
+    upstream: Upstream,
+    board: Arc<Board>,
+}
+
+#[derive(Default)]
+struct Board {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    stop: bool,
+    subscriptions: BTreeMap<String, Subscription>,
+}
+
+#[derive(Default)]
+struct Subscription {
+    resources: Vec<Value>,
+    /// Versions: of what there is, of the last answer, of what Envoy has, of what it refused.
+    published: u64,
+    given: u64,
+    taken: u64,
+    refused: u64,
+    /// How many requests there were; only the last one is still waited for.
+    requests: u64,
+}
+
+impl Server {
+    fn start() -> Self {
+        let board = Arc::new(Board::default());
+        let answering = Arc::clone(&board);
+        Self { upstream: Upstream::with(move |request| answering.answer(request)), board }
     }
 
-    /// The folder of the discovered files, for messages.
-    pub fn dir(&self) -> &Path {
-        self.files.dir.path()
+    fn publish(&self, key: &str, resources: Vec<Value>) {
+        let mut state = self.board.lock();
+        let subscription = state.subscriptions.entry(key.to_owned()).or_default();
+        subscription.resources = resources;
+        subscription.published += 1;
+        self.board.changed.notify_all();
     }
+
+    fn forget(&self, key: &str) {
+        self.board.lock().subscriptions.remove(key);
+    }
+
+    fn wait_until_taken(&self, key: &str) -> Result<(), &'static str> {
+        let deadline = Instant::now() + PUSH_LIMIT;
+        let mut state = self.board.lock();
+        loop {
+            match state.subscriptions.get(key) {
+                Some(own) if own.taken == own.published => return Ok(()),
+                Some(own) if own.refused == own.published => return Err("it was refused"),
+                Some(_) if Instant::now() < deadline => {}
+                _ => return Err("it was not asked for in time"),
+            }
+            state = self.board.wait(state, deadline);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.board.lock().stop = true;
+        self.board.changed.notify_all();
+    }
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'s>(&self, state: MutexGuard<'s, State>, deadline: Instant) -> MutexGuard<'s, State> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Answers a discovery request once there is something that Envoy does not have.
+    fn answer(&self, request: &Request) -> Reply {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let (kind, message) = match request.path.as_str() {
+            "/v3/discovery:clusters" => (CLUSTERS, "envoy.config.cluster.v3.Cluster"),
+            "/v3/discovery:listeners" => (LISTENERS, "envoy.config.listener.v3.Listener"),
+            "/v3/discovery:routes" => ("routes", "envoy.config.route.v3.RouteConfiguration"),
+            _ => return Reply { status: 404, headers: Vec::new(), body: Vec::new() },
+        };
+        let key = match kind {
+            "routes" => routes(body["resource_names"][0].as_str().unwrap_or_default()),
+            kind => kind.to_owned(),
+        };
+        let has = body["version_info"].as_str().and_then(|version| version.parse().ok()).unwrap_or(0);
+        let deadline = Instant::now() + HOLD;
+        let mut state = self.lock();
+        let own = state.subscriptions.entry(key.clone()).or_default();
+        own.requests += 1;
+        let number = own.requests;
+        own.taken = has;
+        // Whoever asks again without the answer has refused it; but the routes of a listener that comes back are
+        // asked for anew.
+        if has < own.given && (has > 0 || kind != "routes") {
+            own.refused = own.given;
+        }
+        self.changed.notify_all();
+        loop {
+            match state.subscriptions.get_mut(&key) {
+                Some(own) if own.requests != number => break,
+                Some(own) if own.published > has && own.refused != own.published => {
+                    own.given = own.published;
+                    return discovered(own, message);
+                }
+                _ => {}
+            }
+            if state.stop || Instant::now() >= deadline {
+                break;
+            }
+            state = self.wait(state, deadline);
+        }
+        Reply { status: 304, headers: Vec::new(), body: Vec::new() }
+    }
+}
+
+fn discovered(subscription: &Subscription, message: &str) -> Reply {
+    let url = format!("type.googleapis.com/{message}");
+    let typed = |resource: &Value| {
+        let mut resource = resource.clone();
+        resource["@type"] = json!(url);
+        resource
+    };
+    let resources: Vec<Value> = subscription.resources.iter().map(typed).collect();
+    let version = subscription.published.to_string();
+    let body = json!({ "version_info": version, "type_url": url, "resources": resources });
+    let kind = ("content-type".to_owned(), "application/json".to_owned());
+    Reply { status: 200, headers: vec![kind], body: body.to_string().into_bytes() }
 }

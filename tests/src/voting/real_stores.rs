@@ -2,7 +2,7 @@
 //! their data in scratch folders, ended by their own handles.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::embedded_mysql::Account;
 use super::storage::{CREATE_TABLE, MySql, Redis, Storage};
+use crate::tcp::unused_port;
 use crate::wait;
 
 /// How long a start may take on a busy machine.
@@ -88,7 +89,7 @@ type Client = Box<dyn FnOnce(super::storage::Dial) -> Box<dyn Storage>>;
 fn start(program: &str, command: impl FnOnce(&Path, u16) -> (Command, Client)) -> RealStore {
     let dir = tempfile::Builder::new().prefix("coalmine-store-").tempdir().expect("a scratch folder");
     open_to_all(dir.path());
-    let port = free_port();
+    let port = unused_port();
     let (mut command, client) = command(dir.path(), port);
     let log = File::create(dir.path().join("log")).expect("the log file");
     let errors = log.try_clone().expect("the log file");
@@ -113,12 +114,6 @@ fn start(program: &str, command: impl FnOnce(&Path, u16) -> (Command, Client)) -
 /// What to do when a program is not there.
 fn missing() -> &'static str {
     "install Debian's redis-server and mariadb-server (`cargo xtask test` does where it can)"
-}
-
-/// A port that nobody has at this moment. Neither server can be asked to choose one itself.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
-    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// Creates the system tables of a new database.
