@@ -5,12 +5,15 @@
 
 pub mod analytics;
 pub mod app;
+pub mod cluster;
 pub mod container;
 pub mod embedded_mysql;
 pub mod embedded_redis;
 mod page;
+mod pods;
 pub mod real_stores;
 pub mod storage;
+pub mod visitor;
 
 /// What can be voted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
