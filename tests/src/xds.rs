@@ -139,19 +139,21 @@ impl Proxy {
             self.publish(CLUSTERS, next.clusters.clone());
             self.settled("cluster_manager.warming_clusters");
         }
-        // What only new listeners ask for must be there when they do.
-        for (name, table) in next.routes.iter().filter(|(name, _)| !self.now.routes.contains_key(*name)) {
+        // Routes that only new listeners ask for must be there when they do. Envoy may still have the routes of a
+        // listener that comes back, because it drains for long; then they are as old as that.
+        let known = |name: &String| self.now.routes.contains_key(name);
+        for (name, table) in next.routes.iter().filter(|(name, _)| !known(name)) {
             self.server.publish(&routes(name), vec![table.clone()]);
         }
         if next.listeners != self.now.listeners {
             self.publish(LISTENERS, next.listeners.clone());
             self.settled("listener_manager.total_listeners_warming");
         }
-        for (name, old) in &self.now.routes {
-            match next.routes.get(name) {
-                Some(table) if table != old => self.publish(&routes(name), vec![table.clone()]),
+        for (name, table) in &next.routes {
+            match self.now.routes.get(name) {
+                None => self.wait_until_taken(&routes(name)),
+                Some(old) if old != table => self.publish(&routes(name), vec![table.clone()]),
                 Some(_) => {}
-                None => self.server.forget(&routes(name)),
             }
         }
         self.now = next;
@@ -165,6 +167,10 @@ impl Proxy {
 
     fn publish(&self, key: &str, resources: Vec<Value>) {
         self.server.publish(key, resources);
+        self.wait_until_taken(key);
+    }
+
+    fn wait_until_taken(&self, key: &str) {
         if let Err(failure) = self.server.wait_until_taken(key) {
             panic!("Envoy did not take {key}: {failure}\n{}", self.envoy.log());
         }
@@ -228,10 +234,6 @@ impl Server {
         subscription.resources = resources;
         subscription.published += 1;
         self.board.changed.notify_all();
-    }
-
-    fn forget(&self, key: &str) {
-        self.board.lock().subscriptions.remove(key);
     }
 
     fn wait_until_taken(&self, key: &str) -> Result<(), &'static str> {
