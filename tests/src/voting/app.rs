@@ -46,7 +46,7 @@ impl App {
     /// Answers a request.
     pub fn answer(&self, request: &Request) -> Reply {
         let mut reply = match (request.path.as_str(), request.method.as_str()) {
-            ("/", "GET" | "HEAD") => self.page(),
+            ("/", "GET" | "HEAD") => self.page(has_flag(request)),
             ("/", "POST") => self.form(&request.body),
             ("/", _) => text(405, "the page takes GET and POST"),
             _ => text(404, "there is one page: /"),
@@ -56,7 +56,7 @@ impl App {
         reply
     }
 
-    fn page(&self) -> Reply {
+    fn page(&self, has_flag: bool) -> Reply {
         let asked = self.line().and_then(|line| Ok((line, self.storage.tally()?)));
         let (line, tally) = match asked {
             Ok(asked) => asked,
@@ -66,7 +66,7 @@ impl App {
             version: &self.version,
             result: &line.text,
             tally,
-            feature_flag: self.feature_flag,
+            feature_flag: self.feature_flag.then_some(has_flag),
             details: self.details.then(|| [self.pod.as_str(), line.pod.as_str(), self.storage.kind()]),
         };
         let headers = [
@@ -117,4 +117,10 @@ impl App {
         }
         Ok(Line { text: body, pod: answer.all(ANALYTICS_HEADER).concat() })
     }
+}
+
+/// Whether the visitor's browser has the cookie.
+fn has_flag(request: &Request) -> bool {
+    let lines = request.headers.iter().filter(|(name, _)| name == "cookie");
+    lines.flat_map(|(_, line)| line.split(';')).any(|pair| pair.trim() == "featureflag=on")
 }

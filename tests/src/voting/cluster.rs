@@ -115,17 +115,24 @@ impl Cluster {
         self.actions.get(self.done).map(String::as_str)
     }
 
-    /// Does everything up to and including this action, or the last action of this step.
+    /// The actions that are still to be done up to and including this one, or up to the last action of this step.
+    ///
+    /// # Panics
+    /// When there is no such action ahead.
+    pub fn ahead(&self, name: &str) -> Vec<String> {
+        let belongs = |action: &String| action == name || action.starts_with(&format!("{name}#"));
+        let ahead = &self.actions[self.done..];
+        let last = ahead.iter().rposition(belongs);
+        let last = last.unwrap_or_else(|| panic!("no action {name} ahead, only {ahead:?}"));
+        ahead[..=last].to_vec()
+    }
+
+    /// Does [`Self::ahead`].
     ///
     /// # Panics
     /// When there is no such action ahead, or one fails.
     pub fn run_to(&mut self, name: &str) {
-        let belongs = |action: &String| action == name || action.starts_with(&format!("{name}#"));
-        let last = self.actions.iter().rposition(belongs);
-        let last = last.unwrap_or_else(|| panic!("no action {name} in {:?}", self.actions));
-        assert!(last >= self.done, "{name} is behind: {} comes next", self.next().unwrap_or("nothing"));
-        while self.done <= last {
-            let action = self.actions[self.done].clone();
+        for action in self.ahead(name) {
             if let Err(failure) = self.advance() {
                 panic!("{action}: {failure}");
             }

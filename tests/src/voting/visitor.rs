@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::Choice;
 use super::app::{ANALYTICS_HEADER, POD_HEADER, VERSION_HEADER};
 use crate::http1::{Client, Response};
+use crate::lower::FLAGS;
 
 /// Someone at a browser.
 pub struct Visitor {
@@ -27,6 +28,8 @@ pub struct Seen {
     pub pod: String,
     /// The analytics pod it asked.
     pub analytics: String,
+    /// Envoy's response flags at the gateway; `-` when there is nothing to say.
+    pub flags: String,
     /// The result line; the whole body when there is none.
     pub result: String,
 }
@@ -112,6 +115,7 @@ fn seen(answer: &Response) -> Seen {
         version: header(VERSION_HEADER),
         pod: header(POD_HEADER),
         analytics: header(ANALYTICS_HEADER),
+        flags: header(FLAGS),
         result: line.map_or(body.clone(), |(line, _)| line.to_owned()),
     }
 }
