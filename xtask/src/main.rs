@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod bench_filter;
 mod bench_lint;
 mod ci;
+mod demo_app;
 mod demo_filter;
 mod demo_lint;
 mod dist;
@@ -31,6 +32,12 @@ enum Task {
         /// Exit after the tables rather than serve until Ctrl-C.
         #[arg(long)]
         once: bool,
+        /// The voting application behind real Envoys instead, on its own manifests.
+        #[arg(long)]
+        app: bool,
+        /// Where the voting application keeps its votes.
+        #[arg(long, value_enum, default_value = "embedded", requires = "app")]
+        stores: demo_app::Stores,
     },
     /// Build the filter as it is shipped: a module and an OCI image layout below target/dist.
     Dist,
@@ -60,7 +67,8 @@ fn main() -> Result<()> {
         Task::Bench(Bench::Filter(options)) => bench_filter::run(&options),
         Task::Bench(Bench::Lint(options)) => bench_lint::run(&options),
         Task::Ci => ci::run_all(),
-        Task::Demo { once } => demo_lint::run_demo().and_then(|()| demo_filter::run(once)),
+        Task::Demo { once, app: true, stores } => demo_app::run(once, stores),
+        Task::Demo { once, .. } => demo_lint::run_demo().and_then(|()| demo_filter::run(once)),
         Task::Dist => dist::run(),
         Task::Docs(options) => docs::run(&options),
         Task::Fmt => ci::format(false),
