@@ -6,6 +6,7 @@ mod explain;
 mod human;
 mod input;
 mod lint;
+mod route;
 mod state;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -70,6 +71,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Lint(lint) => lint::run(&lint, &args.common, color),
         Command::Rules { format } => explain::rules(format),
         Command::Explain { rule } => explain::explain(&rule, color),
+        Command::Route(route) => route::run(&route, &args.common, color),
         Command::Decide(decide) => decide::run(&decide, &args.common),
         Command::Completions { shell } => {
             let mut out = Vec::new();

@@ -409,7 +409,7 @@ impl<'t> Parser<'t> {
         self.end_run(false);
         if !self.eat("(?") {
             self.at += 1;
-            self.push_group(start, "(?:");
+            self.push_group(start, "(");
             return Ok(());
         }
         for (look, name) in
@@ -431,7 +431,7 @@ impl<'t> Parser<'t> {
                 return self.fail(start, format!("two groups have the name `{name}`"));
             }
             self.names.push(name);
-            self.push_group(start, "(?:");
+            self.push_group(start, "(");
             return Ok(());
         }
         self.flags(start)

@@ -4,14 +4,16 @@
 pub mod concise;
 pub mod github;
 pub mod json;
+pub mod route;
 
+use crate::files::Files;
 use crate::line_index::{ColumnUnit, LineIndex};
 use crate::report::Linted;
 use crate::span::{FileId, Span};
 
 /// Line indexes of one set of files, each made when first needed.
 struct Places<'f> {
-    linted: &'f Linted,
+    files: &'f Files,
     indexes: std::collections::HashMap<FileId, LineIndex>,
 }
 
@@ -25,11 +27,15 @@ struct Position {
 
 impl<'f> Places<'f> {
     fn new(linted: &'f Linted) -> Self {
-        Self { linted, indexes: std::collections::HashMap::new() }
+        Self::of(&linted.files)
+    }
+
+    fn of(files: &'f Files) -> Self {
+        Self { files, indexes: std::collections::HashMap::new() }
     }
 
     fn range(&mut self, span: Span) -> (Position, Position) {
-        let text = self.linted.files.text(span.file);
+        let text = self.files.text(span.file);
         let index = self.indexes.entry(span.file).or_insert_with(|| LineIndex::new(text));
         let position = |offset| {
             let at = index.line_column(text, offset, ColumnUnit::Scalars);

@@ -200,8 +200,10 @@ fn spec(group: &str, kind: &str, node: NodeRef<'_>) -> Spec {
     fn of<T: DeserializeOwned + Default>(node: NodeRef<'_>) -> Box<T> {
         Box::new(node.get("spec").map(decode).unwrap_or_default())
     }
-    let template =
-        |owner: TemplateOwner| Spec::Workload(Box::new(owner.template.0.unwrap_or_default_value()));
+    let template = |owner: TemplateOwner| {
+        let template = owner.template.0.unwrap_or_default_value();
+        Spec::Workload(Box::new(PodTemplate { replicas: owner.replicas, ..template }))
+    };
     match (group, kind) {
         ("", "Namespace") => Spec::Namespace,
         ("", "Service") => Spec::Service(of(node)),
@@ -209,6 +211,7 @@ fn spec(group: &str, kind: &str, node: NodeRef<'_>) -> Spec {
         ("", "Pod") => Spec::Workload(Box::new(PodTemplate {
             metadata: Opt(node.get("metadata").and_then(|m| from_node::<Spanned<PodMetadata>>(m).ok())),
             spec: Opt(node.get("spec").and_then(|s| from_node::<Spanned<PodSpec>>(s).ok())),
+            replicas: Opt::default(),
         })),
         ("", "ReplicationController")
         | (
@@ -253,6 +256,7 @@ fn entry_template(entry: WorkloadEntry, group_labels: Map<String>) -> Spec {
     Spec::Workload(Box::new(PodTemplate {
         metadata: Opt(Some(Spanned { span, value: metadata })),
         spec: Opt::default(),
+        replicas: Opt::default(),
     }))
 }
 

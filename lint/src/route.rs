@@ -18,7 +18,8 @@ mod tests;
 
 use std::fmt;
 
-pub use self::calls::{Call, calls};
+pub use self::calls::{Call, Followed, calls, follow};
+pub use self::destination::describe_sent;
 pub use self::request::{BadUrl, Known, Request, Scheme, Source};
 pub use self::share::Share;
 use crate::diagnostic::ResourceName;

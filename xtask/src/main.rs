@@ -40,7 +40,7 @@ enum Task {
         stores: demo_app::Stores,
     },
     /// Build the filter as it is shipped: a module and an OCI image layout below target/dist.
-    Dist,
+    Dist(dist::Options),
     /// Write the pages that are generated from the rules.
     Docs(docs::Options),
     /// Format everything, the rule files too, which `cargo fmt` cannot see.
@@ -69,7 +69,7 @@ fn main() -> Result<()> {
         Task::Ci => ci::run_all(),
         Task::Demo { once, app: true, stores } => demo_app::run(once, stores),
         Task::Demo { once, .. } => demo_lint::run_demo().and_then(|()| demo_filter::run(once)),
-        Task::Dist => dist::run(),
+        Task::Dist(options) => dist::run(&options),
         Task::Docs(options) => docs::run(&options),
         Task::Fmt => ci::format(false),
         Task::Schema(options) => schema::run(&options),

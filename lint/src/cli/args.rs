@@ -36,6 +36,8 @@ pub(crate) enum Command {
         /// The rule's id, as in the findings
         rule: String,
     },
+    /// Follow one request: every hop, why, and what answers
+    Route(Box<super::route::RouteArgs>),
     /// Say what the filter would decide for a request, how a rollout splits, or sign an override
     Decide(Box<DecideArgs>),
     /// Print completions for a shell

@@ -52,6 +52,9 @@ pub struct JobTemplate {
 pub struct PodTemplate {
     pub metadata: Opt<PodMetadata>,
     pub spec: Opt<PodSpec>,
+    /// Of the object that makes the pods.
+    #[serde(skip)]
+    pub replicas: Opt<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -41,7 +41,7 @@ pub(super) fn http(
     mut way: Way,
 ) -> Path {
     let lookup = Lookup { mesh, caller, builder };
-    let (service, index, rule) = route.last();
+    let (service, rule) = route.last();
     let cause = || Some(Cause::new(service.resource, rule.span));
     let mut outcomes = Vec::new();
     let mut share = way.share;
@@ -80,6 +80,7 @@ pub(super) fn http(
     }
     let mut mirrors = Vec::new();
     if share.is_none() {
+        // The fault left nobody for the rule's action.
     } else if let Some(redirect) = route.field(|rule| rule.redirect.as_ref()) {
         let end = redirected(&redirect.value, &way.message, builder.port);
         detail(&mut way.hops, "redirect", describe_end(&end), redirect.span);
@@ -99,7 +100,7 @@ pub(super) fn http(
         }
         let list = &rule.value.route;
         outcomes.extend(destinations(lookup, service, RouteKind::Http, list, share, &way.message, cause()));
-        mirrors = copies(lookup, service, index, &rule.value, share, &way);
+        mirrors = copies(lookup, service, &rule.value, share, &way);
     }
     Path { share: way.share, hops: way.hops, outcomes, mirrors }
 }
@@ -213,7 +214,6 @@ pub(super) fn l4(
 fn copies(
     lookup: Lookup<'_, '_, '_>,
     service: &VirtualService<'_>,
-    _index: usize,
     rule: &HttpRoute,
     share: Share,
     way: &Way,

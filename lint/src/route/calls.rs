@@ -3,7 +3,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::{Cause, Request, Scheme, Source};
+use super::{Cause, End, Known, Request, Scheme, Source, Trace, Unanswerable, trace};
 use crate::mesh::Mesh;
 use crate::mesh::host::resolve_short_name;
 use crate::mesh::registry::{Host, Port, Protocol};
@@ -23,6 +23,46 @@ pub struct Call {
     pub cause: Cause,
     /// In words: `env ANALYTICS_HOST`, or the labels that a route names.
     pub why: String,
+}
+
+/// A call that was followed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Followed {
+    /// The workload that makes it.
+    pub client: Cause,
+    /// The call.
+    pub call: Call,
+    /// What becomes of it.
+    pub trace: Result<Trace, Unanswerable>,
+    /// The calls of the pods that it lands on, unless they were followed before.
+    pub calls: Vec<Followed>,
+}
+
+/// Continues from the pods that a request lands on through the calls that they make, and so on; the calls of each
+/// workload once.
+#[must_use]
+pub fn follow(mesh: &Mesh<'_>, from: &Trace, known: &Known) -> Vec<Followed> {
+    follow_from(mesh, from, known, &mut FxHashSet::default())
+}
+
+fn follow_from(
+    mesh: &Mesh<'_>,
+    from: &Trace,
+    known: &Known,
+    seen: &mut FxHashSet<WorkloadId>,
+) -> Vec<Followed> {
+    let landed = from.outcomes().flat_map(|outcome| &outcome.endpoints);
+    let landed: Vec<_> =
+        landed.filter(|endpoint| endpoint.end == End::Answered && seen.insert(endpoint.id)).collect();
+    let mut followed = Vec::new();
+    for endpoint in landed {
+        for call in calls(mesh, endpoint.id) {
+            let trace = trace(mesh, &call.request, known);
+            let calls = trace.as_ref().map(|trace| follow_from(mesh, trace, known, seen)).unwrap_or_default();
+            followed.push(Followed { client: endpoint.workload.clone(), call, trace, calls });
+        }
+    }
+    followed
 }
 
 /// The calls of a workload, to every port of every host that its configuration names; a port that is written

@@ -18,6 +18,8 @@ pub(super) enum Role {
     Gateway,
     /// A workload's sidecar.
     Sidecar,
+    /// A workload's sidecar that lets something through that it has no route for.
+    Passthrough,
     /// A workload without a proxy.
     Bare,
 }
@@ -167,7 +169,7 @@ pub(super) fn outcome(
         labels.map_or_else(|| host.workloads.clone(), |labels| mesh.subset_workloads(host, labels));
     for id in selected {
         let Some(workload) = mesh.workloads.get(id) else { continue };
-        let auto = setting.is_none() && caller.role != Role::Bare;
+        let auto = setting.is_none() && matches!(caller.role, Role::Gateway | Role::Sidecar);
         let sent = outcome.tls.as_ref().and_then(|tls| tls.sent);
         outcome.endpoints.push(endpoint(mesh, id, workload, port, sent, auto, to.http));
     }
@@ -217,6 +219,7 @@ fn without_pods(host: &Host<'_>, to: &To<'_>) -> End {
 
 /// What comes of a destination given what comes of its pods.
 fn whole(mesh: &Mesh<'_>, host: &Host<'_>, port: &Port<'_>, to: &To<'_>, outcome: &Outcome) -> End {
+    let is_idle = |endpoint: &Endpoint| matches!(&endpoint.end, End::Failed(f) if f.flag == Flag::Uh);
     let behind: Vec<&Endpoint> =
         outcome.endpoints.iter().filter(|endpoint| endpoint.port.is_some()).collect();
     if behind.is_empty() {
@@ -238,6 +241,9 @@ fn whole(mesh: &Mesh<'_>, host: &Host<'_>, port: &Port<'_>, to: &To<'_>, outcome
         };
         return End::Failed(Failure { flag: Flag::Uh, status: status(to.http, 503), reason, cause });
     }
+    // Pods that are not there take no requests from those that are.
+    let (idle, behind): (Vec<&Endpoint>, Vec<&Endpoint>) = behind.into_iter().partition(|e| is_idle(e));
+    let behind = if behind.is_empty() { idle } else { behind };
     match behind.iter().find(|endpoint| !matches!(endpoint.end, End::Failed(_))) {
         Some(endpoint) => endpoint.end.clone(),
         None => behind.first().map_or(End::Answered, |endpoint| endpoint.end.clone()),
@@ -295,7 +301,13 @@ fn endpoint(
         Server::Unknown => None,
     };
     let clash = mode.zip(sent).filter(|(mode, sent)| !can_answer(*mode, *sent));
+    let replicas = workload.template.replicas.as_ref().filter(|replicas| replicas.value == 0);
     endpoint.end = match (clash, number) {
+        _ if replicas.is_some() => failed(
+            Flag::Uh,
+            format!("`{name}` is scaled to 0: it has no pods"),
+            replicas.and_then(|replicas| at(workload.resource, replicas.span)),
+        ),
         (Some((Some(Mode::Strict), Sent::Plaintext)), _) => failed(
             // The sidecar has no filter chain for plaintext: it logs NR and closes the connection.
             Flag::Uc,
@@ -309,7 +321,8 @@ fn endpoint(
                 Some(mode) => format!("its sidecar is {}", mode.as_str()),
                 None => "it has no sidecar".to_owned(),
             };
-            let reason = format!("`{name}` is sent {} and {what}: the TLS handshake fails", describe(sent));
+            let reason =
+                format!("`{name}` is sent {} and {what}: the TLS handshake fails", describe_sent(sent));
             failed(Flag::Uf, reason, endpoint.cause.clone().or(place))
         }
         (None, Some(number)) if !may_listen(workload, &port.target_text()) => {
@@ -327,7 +340,8 @@ fn endpoint(
 }
 
 /// What a client sends, for people.
-pub(super) fn describe(sent: Sent) -> &'static str {
+#[must_use]
+pub fn describe_sent(sent: Sent) -> &'static str {
     match sent {
         Sent::Plaintext => "plaintext",
         Sent::Simple => "TLS without a client certificate",
@@ -346,8 +360,13 @@ fn client_tls<'a>(
     subset: Option<&Spanned<String>>,
 ) -> (ClientTls, Option<ClientTlsSetting<'a>>) {
     let of = |sent, why: &str, cause| ClientTls { sent, why: why.to_owned(), cause };
-    if caller.role == Role::Bare {
-        return (of(Some(Sent::Plaintext), "the client has no sidecar", None), None);
+    let unrouted = match caller.role {
+        Role::Bare => Some("the client has no sidecar"),
+        Role::Passthrough => Some("the client's sidecar passes it through as it is"),
+        Role::Gateway | Role::Sidecar => None,
+    };
+    if let Some(why) = unrouted {
+        return (of(Some(Sent::Plaintext), why, None), None);
     }
     let setting = effective.and_then(|rules| rules.client_tls(port.number, subset.map(|name| name.as_str())));
     if let Some(setting) = setting {

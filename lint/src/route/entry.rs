@@ -60,7 +60,7 @@ fn workload<'m, 'a>(
 }
 
 fn start(request: &Request) -> Way {
-    Way { share: Share::ALL, message: Message::new(request), hops: Vec::new() }
+    Way { share: Share::ALL, message: Message::new(request), hops: Vec::new(), ended: None }
 }
 
 /// A path that ends before any destination.

@@ -6,7 +6,7 @@ use coalmine_filter::effects::{Change, effects, variant_name};
 use coalmine_filter::token::{Keys, MIN_KEY_BYTES};
 
 use super::message::Message;
-use super::{FlagDecision, Hop, HopKind, Known, Share};
+use super::{End, FlagDecision, Hop, HopKind, Known, Share};
 use crate::mesh::filters::Filter;
 
 /// A request on one of its ways.
@@ -15,6 +15,8 @@ pub(super) struct Way {
     pub(super) share: Share,
     pub(super) message: Message,
     pub(super) hops: Vec<Hop>,
+    /// A filter answered it.
+    pub(super) ended: Option<End>,
 }
 
 /// Runs filters one after another, in the order in which Istio puts them: by phase, then by priority.
@@ -54,6 +56,9 @@ fn step(
     known: &Known,
     notes: &mut Vec<String>,
 ) -> Vec<Way> {
+    if way.ended.is_some() {
+        return vec![way];
+    }
     let (keys, stand_in) = keys(&filter.config, known);
     if stand_in && filter.config.needs_key && !filter.config.inert {
         note(
@@ -95,8 +100,10 @@ fn step(
     let mut shares: Vec<Share> = found.iter().map(|dealt| share(&filter.config, dealt)).collect();
     // A version that nobody was dealt is too rare to follow; its visitors are counted with the rest.
     let counted = shares.iter().fold(Share::new(0, 1), |sum, share| sum.plus(*share));
-    if let Some(last) = shares.first_mut() {
-        *last = last.plus(counted.rest());
+    if let Some(first) = shares.first_mut().filter(|_| !counted.rest().is_none()) {
+        *first = first.plus(counted.rest());
+        let text = format!("{} of the visitors get a version too rare to be followed apart", counted.rest());
+        note(notes, text);
     }
     let mut ways: Vec<(Share, Way)> =
         shares.into_iter().zip(found.into_iter().map(|dealt| dealt.way)).collect();
@@ -188,7 +195,7 @@ fn apply(
         match change {
             Change::Set(name, value) => {
                 let value = String::from_utf8_lossy(value).into_owned();
-                if *name != "cookie" && message.has(name) {
+                if filter.strips(name) && message.has(name) {
                     hop.detail("remove", format!("{name} that the client sent"), None);
                 }
                 hop.detail("set", format!("{name}: {value}"), None);
@@ -200,6 +207,10 @@ fn apply(
             }
         }
     }
+    let ended = effects.redirect.as_ref().map(|location| {
+        hop.detail("redirect", format!("to {location}, with the override in a cookie"), None);
+        End::Redirect { status: 302, location: location.clone() }
+    });
     hops.push(hop);
     let variants = decision.outcomes.iter().map(|outcome| (outcome.variant, outcome.reason.name())).collect();
     let by_hash =
@@ -210,7 +221,7 @@ fn apply(
         .zip(&decision.outcomes)
         .map(|(flag, outcome)| flag.has_rollout && by_hash(outcome))
         .collect();
-    Dealt { way: Way { share: way.share, message, hops }, variants, hashed }
+    Dealt { way: Way { share: way.share, message, hops, ended }, variants, hashed }
 }
 
 /// In how many ways visitors can be dealt, at most; `None` when that is not worked out: more than three rollouts

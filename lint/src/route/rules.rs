@@ -80,9 +80,9 @@ impl<'m, 'a> Built<'m, 'a> {
         [self.blocks.0, self.blocks.1].into_iter().flatten().all(|block| is_catch_all(block))
     }
 
-    /// The rule whose destinations count, and its VirtualService and place.
-    pub(super) fn last(&self) -> (&'m VirtualService<'a>, usize, &'a Spanned<HttpRoute>) {
-        self.leaf.unwrap_or((self.service, self.index, self.rule))
+    /// The rule whose destinations count, and its VirtualService.
+    pub(super) fn last(&self) -> (&'m VirtualService<'a>, &'a Spanned<HttpRoute>) {
+        self.leaf.map_or((self.service, self.rule), |(service, _, rule)| (service, rule))
     }
 
     /// The block whose `uri` decides what a rewrite replaces.

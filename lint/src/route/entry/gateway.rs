@@ -443,7 +443,10 @@ fn routed<'m, 'a>(
             }
     });
     let ways = filters::run(plugins, way, request.principal.as_deref(), known, notes);
-    let route = |way: Way| {
+    let route = |mut way: Way| {
+        if let Some(end) = way.ended.take() {
+            return stopped(way, None, end);
+        }
         let Some(host) = &best else {
             let accepts = |at: &At<'_, '_>| at.1.hosts.iter().any(|entry| matches(&host_part(entry), &name));
             let reason = match servers.iter().any(accepts) {
@@ -455,7 +458,6 @@ fn routed<'m, 'a>(
         if let Some((gateway, server)) = host.redirect {
             let location = format!("https://{}{}", way.message.authority, way.message.path);
             let span = server.tls.get().and_then(|tls| tls.https_redirect.span()).unwrap_or(server.span);
-            let mut way = way;
             if let Some(hop) = way.hops.last_mut() {
                 hop.detail("redirect", "the server sends plaintext to https", Some(span));
             }
@@ -469,7 +471,6 @@ fn routed<'m, 'a>(
             let service = routes.first().map(|route| route.service);
             return no_route(way, service, format!("no rule for `{}` matches the request", host.domain));
         };
-        let mut way = way;
         way.hops.extend(rules::hops(&route, met));
         let (gateway, server) = host.server;
         let builder = pods.builder(gateway, port(server));

@@ -54,7 +54,9 @@ pub(super) fn enter(
         (Some(port), Scheme::Https | Scheme::Tls | Scheme::Tcp) if port.protocol.is_http() => {
             let cause = dialled.map(|host| Cause::new(host.resource, port.span));
             let reason = "the port is declared as HTTP, and the client sends other bytes";
-            vec![failed(way, Flag::Dpe, Some(400), reason, cause)]
+            // Who waits for a TLS handshake cannot read the answer.
+            let status = (request.scheme == Scheme::Tcp).then_some(400);
+            vec![failed(way, Flag::Dpe, status, reason, cause)]
         }
         (Some(port), _) => vec![visit.l4(way, dialled, Some(port))],
         // A host without the port, or that the mesh does not know: an HTTP listener of the port, which is there
@@ -147,7 +149,9 @@ impl<'m, 'a> Visit<'m, 'a> {
                 self.request.port,
                 host.describe_ports()
             );
-            let status = (self.request.is_http() && role != Role::Bare).then_some(503);
+            let proxied =
+                role != Role::Bare && self.request.scheme == Scheme::Http && self.has_http_listener();
+            let status = proxied.then_some(503);
             let cause = Some(Cause::new(host.resource, host.resource.name.span));
             return failed(way, Flag::Uf, status, reason, cause);
         }
@@ -165,11 +169,11 @@ impl<'m, 'a> Visit<'m, 'a> {
 
     /// Nothing of the mesh takes it: it goes where it was going, if that is allowed.
     fn passthrough(&self, mut way: Way, dialled: Option<&'m Host<'a>>) -> Path {
-        if let Some(host) = dialled.filter(|host| !host.is_external()) {
-            return self.plain(way, host, Role::Bare);
-        }
         if self.mesh.config.allow_any_outbound {
-            let path = self.unresolved(way);
+            let path = match dialled.filter(|host| !host.is_external()) {
+                Some(host) => self.plain(way, host, Role::Passthrough),
+                None => self.unresolved(way),
+            };
             return with_cluster(path, "PassthroughCluster");
         }
         let summary = "outboundTrafficPolicy is REGISTRY_ONLY, and the registry has no such host".to_owned();
@@ -195,6 +199,9 @@ impl<'m, 'a> Visit<'m, 'a> {
 
     /// `buildSidecarOutboundHTTPRouteConfig`: the virtual host of the authority on this port.
     fn http_route(&self, mut way: Way) -> Path {
+        if let Some(end) = way.ended.take() {
+            return stopped(way, None, end);
+        }
         let name = way.message.host();
         let host = self.resolve(&name).filter(|host| {
             host.port(self.request.port).is_some_and(|port| route_kinds(port).contains(&RouteKind::Http))
@@ -270,9 +277,7 @@ fn vanished(way: &mut Way, service: &VirtualService<'_>, kind: RouteKind) {
 
 fn with_cluster(mut path: Path, cluster: &str) -> Path {
     for outcome in &mut path.outcomes {
-        if outcome.cluster.is_empty() {
-            cluster.clone_into(&mut outcome.cluster);
-        }
+        cluster.clone_into(&mut outcome.cluster);
     }
     path
 }
