@@ -3,7 +3,7 @@
 //!
 //! An action is one kubectl command. It is over when its pods are ready, its routes are in force, and the pods it
 //! deletes have served their last request, which is what the manifests' READMEs wait for. The replicas of a workload
-//! share its sidecar.
+//! share its sidecar. A workload is never changed in place: the scenario has a Deployment for each version.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{SocketAddr, TcpStream};
@@ -53,15 +53,22 @@ pub struct Cluster {
     sockets: TempDir,
     doors: Doors,
     // Before the proxy, so that pods end first.
-    pods: BTreeMap<String, Vec<Pod>>,
+    pods: Workloads,
     proxy: Option<Proxy>,
     told: Resources,
+}
+
+/// What runs, by `namespace/name` of what makes the pods.
+type Workloads = BTreeMap<String, Replicas>;
+
+struct Replicas {
+    template: Template,
+    pods: Vec<Pod>,
 }
 
 struct Pod {
     name: String,
     container: Container,
-    ready_path: Option<String>,
 }
 
 impl Cluster {
@@ -100,8 +107,12 @@ impl Cluster {
         self.actions = self.manifests.settings.rollout.iter().map(|step| step.name.clone()).collect();
     }
 
-    /// Changes what is still to be done: given every action with its name, `STEP#NUMBER`.
+    /// Changes the order before anything is done: given every action with its name, `STEP#NUMBER`.
+    ///
+    /// # Panics
+    /// When something is done.
     pub fn reorder(&mut self, change: impl FnOnce(&mut Vec<(String, Action)>)) {
+        assert_eq!(self.done, 0, "it is too late for another order");
         let steps = std::mem::take(&mut self.manifests.settings.rollout).into_iter();
         let mut actions = steps.filter_map(|mut step| Some((step.name, step.actions.pop()?))).collect();
         change(&mut actions);
@@ -142,7 +153,7 @@ impl Cluster {
     /// Does the next action and waits until it is over.
     ///
     /// # Errors
-    /// When a pod cannot start or does not become ready.
+    /// When a pod cannot start or does not become ready; then nothing more should be done.
     ///
     /// # Panics
     /// When Envoy does not take the configuration.
@@ -154,10 +165,17 @@ impl Cluster {
         let mut new = Vec::new();
         for workload in &wanted {
             let name = name_of(workload);
-            if !self.pods.contains_key(&name) {
-                let pods = start(workload, &mesh, &self.manifests, &self.doors, self.stores)?;
-                self.pods.insert(name.clone(), pods);
-                new.push(name);
+            let template = Template::read(workload, &mesh, self.manifests.documents())?;
+            match self.pods.get(&name) {
+                Some(running) if running.template == template => {}
+                Some(_) => {
+                    return Err(format!("{name} changes, and nothing here can replace its pods").into());
+                }
+                None => {
+                    let pods = start(workload, &template, &mesh.config.domain, &self.doors, self.stores)?;
+                    self.pods.insert(name.clone(), Replicas { template, pods });
+                    new.push(name);
+                }
             }
         }
         let names: Vec<String> = wanted.iter().map(|workload| name_of(workload)).collect();
@@ -177,8 +195,8 @@ impl Cluster {
             lock(held).extend(found);
         };
         open(proxy, &self.doors);
-        for pod in new.iter().filter_map(|name| self.pods.get(name)).flatten() {
-            pod.wait_until_ready()?;
+        for Replicas { template, pods } in new.iter().filter_map(|name| self.pods.get(name)) {
+            pods.iter().try_for_each(|pod| pod.wait_until_ready(template.ready_path.as_deref()))?;
         }
 
         // Then they get requests, and those that are to go get no more.
@@ -216,7 +234,7 @@ impl Cluster {
 
     /// The running pods' names.
     pub fn pods(&self) -> Vec<&str> {
-        self.pods.values().flatten().map(|pod| pod.name.as_str()).collect()
+        self.pods.values().flat_map(|own| &own.pods).map(|pod| pod.name.as_str()).collect()
     }
 }
 
@@ -227,14 +245,13 @@ fn lock(doors: &Doors) -> MutexGuard<'_, HashMap<Door, SocketAddr>> {
 /// Starts a workload's pods. What they call goes through their own sidecar.
 fn start(
     workload: &Workload<'_>,
-    mesh: &Mesh<'_>,
-    manifests: &Manifests,
+    template: &Template,
+    domain: &str,
     doors: &Doors,
     stores: Stores,
 ) -> Result<Vec<Pod>, Failure> {
-    let template = Template::read(workload, mesh, manifests.documents())?;
     let client = name_of(workload);
-    let (namespace, domain) = (workload.namespace().to_owned(), mesh.config.domain.clone());
+    let (namespace, domain) = (workload.namespace().to_owned(), domain.to_owned());
     let doors = Arc::clone(doors);
     let dial: Dial = Arc::new(move |name, port| {
         let host = resolve_short_name(name, &namespace, &domain);
@@ -245,7 +262,7 @@ fn start(
     let pod = |number| {
         let name = format!("{}-{number}", workload.resource.name.value);
         let container = Container::run(&template.image, &name, &template.env, &dial, stores)?;
-        Ok(Pod { name, container, ready_path: template.ready_path.clone() })
+        Ok(Pod { name, container })
     };
     (1..=template.replicas).map(pod).collect()
 }
@@ -256,12 +273,12 @@ fn lower(
     manifests: &Manifests,
     authority: &Authority,
     sockets: &Path,
-    pods: &BTreeMap<String, Vec<Pod>>,
+    running: &Workloads,
 ) -> (Resources, HashMap<Door, String>) {
     let apps = |workload: &Workload<'_>, port: u32| {
         let declared = workload.container_port(&port.to_string()).is_some();
-        let pods = pods.get(&name_of(workload)).filter(|_| declared)?;
-        pods.first().map(|pod| pod.container.address)
+        let own = running.get(&name_of(workload)).filter(|_| declared)?;
+        own.pods.first().map(|pod| pod.container.address)
     };
     let lowering = Lowering {
         mesh,
@@ -276,9 +293,9 @@ fn lower(
     assert!(lowered.left_out.is_empty(), "this cannot be lowered: {:?}", lowered.left_out);
     for cluster in &mut lowered.clusters {
         let name = cluster["name"].as_str().unwrap_or_default().to_owned();
-        let own = |workload: &&String| name.starts_with(&format!("{}inbound|", prefix(workload)));
-        if let Some(pods) = pods.keys().find(own).and_then(|workload| pods.get(workload)) {
-            add_replicas(cluster, pods);
+        let own = |workload: &str| name.starts_with(&format!("{}inbound|", prefix(workload)));
+        if let Some((_, replicas)) = running.iter().find(|(workload, _)| own(workload)) {
+            add_replicas(cluster, &replicas.pods);
         }
     }
     (Resources { listeners: lowered.listeners, clusters: lowered.clusters }, lowered.doors)
@@ -335,9 +352,10 @@ fn drain(proxy: &Proxy, workloads: &[String]) {
 }
 
 impl Pod {
-    fn wait_until_ready(&self) -> Result<(), Failure> {
+    /// `path` must answer 200; without one a connection is enough.
+    fn wait_until_ready(&self, path: Option<&str>) -> Result<(), Failure> {
         let mut last = String::new();
-        let ready = wait(READY_LIMIT, || match self.probe() {
+        let ready = wait(READY_LIMIT, || match self.probe(path) {
             Ok(()) => Some(()),
             Err(failure) => {
                 last = failure.to_string();
@@ -348,8 +366,8 @@ impl Pod {
         ready.ok_or_else(|| format!("pod {} does not become ready: {last}", self.name).into())
     }
 
-    fn probe(&self) -> Result<(), Failure> {
-        let Some(path) = &self.ready_path else {
+    fn probe(&self, path: Option<&str>) -> Result<(), Failure> {
+        let Some(path) = path else {
             TcpStream::connect_timeout(&self.container.address, Duration::from_secs(5))?;
             return Ok(());
         };

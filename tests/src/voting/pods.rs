@@ -10,6 +10,7 @@ use super::container::Env;
 use super::storage::Failure;
 
 /// A pod template, its environment resolved.
+#[derive(PartialEq)]
 pub(super) struct Template {
     pub image: String,
     pub env: Env,
