@@ -95,3 +95,19 @@ fn real_stores_mariadb_keeps_votes_and_refuses_strangers() {
     keeps_votes(&mysql(server.address(), account()));
     refuses_strangers(server.address());
 }
+
+/// MariaDB's own client speaks a little differently from the crate.
+#[test]
+fn real_stores_mariadbs_client_understands_the_embedded_mysql() {
+    let server = EmbeddedMySql::start(account());
+    mysql(server.address(), account()).vote(Choice::Dogs).expect("a vote");
+    let output = std::process::Command::new("mariadb")
+        .args(["--no-defaults", "--skip-ssl", "--host=127.0.0.1", "--batch", "--connect-timeout=10"])
+        .arg(format!("--port={}", server.address().port()))
+        .args(["--user=voting", "--password=cats'or\\dogs", "voting", "--execute"])
+        .arg(coalmine_tests::voting::storage::COUNT)
+        .output()
+        .expect("the client, which Debian's mariadb-server brings");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text, "choice\tCOUNT(*)\nDogs\t1\n", "{}", String::from_utf8_lossy(&output.stderr));
+}

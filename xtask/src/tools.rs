@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use coalmine_tests::voting::real_stores::{self, locate};
 
 use crate::{root, run};
 
@@ -156,20 +157,20 @@ pub(crate) const REGISTRY: Optional = Optional {
 /// For the voting application on real stores.
 pub(crate) const STORES: Optional = Optional {
     packages: &["redis-server", "mariadb-server"],
-    programs: &coalmine_tests::voting::real_stores::PROGRAMS,
+    programs: &real_stores::PROGRAMS,
     what: "the tests of the voting application on a real Redis and a real MariaDB are left out",
 };
 
 /// Installs Debian's packages where that is possible. What needs them is left out, with a notice, where it is not;
 /// never in CI.
 pub(crate) fn optional(tool: &Optional) -> Result<bool> {
-    if tool.programs.iter().all(|program| on_path(program)) {
+    if tool.programs.iter().all(|program| locate(program).is_some()) {
         return Ok(true);
     }
     let names = tool.packages.join(" and ");
     let root_user =
         Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
-    if root_user && on_path("apt-get") {
+    if root_user && locate("apt-get").is_some() {
         // A machine that was never updated knows no packages; one whose lists are fresh needs no update.
         let install = [&["install", "--yes", "--no-install-recommends"], tool.packages].concat();
         if run("apt-get", &install).is_err() {
@@ -179,14 +180,10 @@ pub(crate) fn optional(tool: &Optional) -> Result<bool> {
         return Ok(true);
     }
     if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
-        bail!("{names} missing: install Debian's packages of that name on the CI machine");
+        bail!("without {names} {}, which CI must not do: install those packages of Debian's", tool.what);
     }
-    eprintln!("note: {names} not installed, so {}", tool.what);
+    eprintln!("note: without {names} {}", tool.what);
     Ok(false)
-}
-
-fn on_path(program: &str) -> bool {
-    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
 fn python() -> Result<&'static str> {

@@ -136,7 +136,11 @@ fn admit(wire: &mut Wire<'_>, account: &Account) -> io::Result<bool> {
     let mut bytes = Vec::new();
     greeting.serialize(&mut bytes);
     wire.send(&bytes)?;
-    let packet = wire.receive()?;
+    let mut packet = wire.receive()?;
+    // Some clients claim capabilities that they saw the server lacks, and rightly send nothing of them.
+    for (claimed, ours) in packet.iter_mut().zip(CAPABILITIES.bits().to_le_bytes()) {
+        *claimed &= ours;
+    }
     let response = HandshakeResponse::deserialize((), &mut ParseBuf(&packet))?;
     let user = String::from_utf8_lossy(response.user());
     let expected = scramble_native(&nonce, account.password.as_bytes());

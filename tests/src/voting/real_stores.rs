@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::wait;
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// The programs that must be on the path.
-pub const PROGRAMS: [&str; 3] = ["redis-server", "mariadbd", "mariadb-install-db"];
+pub const PROGRAMS: [&str; 4] = ["redis-server", "mariadbd", "mariadb-install-db", "mariadb"];
 
 /// A server process with its scratch folder, ended when dropped.
 pub struct RealStore {
@@ -52,7 +52,7 @@ impl RealStore {
             install(&data);
             let set_up = dir.join("set-up.sql");
             fs::write(&set_up, set_up_of(account)).expect("the account's statements");
-            let mut command = Command::new("mariadbd");
+            let mut command = Command::new(find("mariadbd"));
             command.args(["--no-defaults", "--skip-name-resolve", "--bind-address=127.0.0.1"]);
             command.args(as_user());
             command.arg(format!("--port={port}"));
@@ -109,6 +109,19 @@ fn start(program: &str, command: impl FnOnce(&Path, u16) -> (Command, Client)) -
     });
     assert_eq!(ready, Some(true), "{program} did not come up:\n{}", store.log());
     store
+}
+
+/// Where a program is: on the path, or where Debian puts servers, which is on root's path only. `None` when it is
+/// not installed.
+pub fn locate(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    dirs.map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+/// The same, for starting it: an attempt says what is missing.
+fn find(program: &str) -> PathBuf {
+    locate(program).unwrap_or_else(|| PathBuf::from(program))
 }
 
 /// What to do when a program is not there.
