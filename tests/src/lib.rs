@@ -44,6 +44,14 @@ pub fn module() -> PathBuf {
     path
 }
 
+/// Where a program is: on the path, or where Debian puts servers, which is on root's path only. `None` when it is
+/// not installed.
+pub fn locate(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    dirs.map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
 /// Asks until `check` answers, for at most `limit`.
 pub fn wait<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;

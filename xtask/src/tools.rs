@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
-use coalmine_tests::voting::real_stores::{self, locate};
+use coalmine_tests::locate;
+use coalmine_tests::voting::real_stores;
 
 use crate::{root, run};
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::embedded_mysql::Account;
 use super::storage::{CREATE_TABLE, MySql, Redis, Storage};
 use crate::tcp::unused_port;
-use crate::wait;
+use crate::{locate, wait};
 
 /// How long a start may take on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -111,15 +111,7 @@ fn start(program: &str, command: impl FnOnce(&Path, u16) -> (Command, Client)) -
     store
 }
 
-/// Where a program is: on the path, or where Debian puts servers, which is on root's path only. `None` when it is
-/// not installed.
-pub fn locate(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
-    dirs.map(|dir| dir.join(program)).find(|file| file.is_file())
-}
-
-/// The same, for starting it: an attempt says what is missing.
+/// Where to start a program from; an attempt says what is missing.
 fn find(program: &str) -> PathBuf {
     locate(program).unwrap_or_else(|| PathBuf::from(program))
 }
