@@ -1,5 +1,5 @@
-//! `cargo xtask demo --app`: the voting application as `manifests/voting` deploys it, behind real Envoys with mTLS:
-//! a table of scripted visits along the rollout, and its page to try the canary by hand.
+//! `cargo xtask demo --app`: the voting application as `manifests/voting` deploys it, with a real Envoy as gateway
+//! and sidecars: a table of scripted visits along the rollout, and its page to try the canary by hand.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::mpsc;

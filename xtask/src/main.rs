@@ -32,7 +32,7 @@ enum Task {
         /// Exit after the tables rather than serve until Ctrl-C.
         #[arg(long)]
         once: bool,
-        /// The voting application behind real Envoys instead, on its own manifests.
+        /// Instead, the voting application on its own manifests, with a real Envoy as gateway and sidecars.
         #[arg(long)]
         app: bool,
         /// Where the voting application keeps its votes.
