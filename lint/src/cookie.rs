@@ -59,7 +59,8 @@ pub(crate) fn cookie_tests(spec: &VirtualService) -> Vec<CookieTest<'_>> {
 }
 
 impl<'a> CookieTest<'a> {
-    fn new(test: &'a StringMatch) -> Option<Self> {
+    /// The test, if the cookie it looks for is understood.
+    pub(crate) fn new(test: &'a StringMatch) -> Option<Self> {
         let (written, field, matcher) = if let Some(text) = test.regex.as_ref() {
             (text, "regex", Matcher::Regex(Regex::parse(text).ok()?))
         } else if let Some(text) = test.exact.as_ref() {

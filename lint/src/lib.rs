@@ -13,10 +13,13 @@
     )
 )]
 
+pub mod baseline;
 mod cookie;
 mod diagnostic;
 mod files;
+mod fingerprint;
 pub mod fix;
+pub mod graph;
 pub mod line_index;
 mod linter;
 pub mod mesh;

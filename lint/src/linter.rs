@@ -83,6 +83,7 @@ pub fn lint(files: &Files, settings: &Settings) -> Report {
             .filter(|document| document.root().is_some() && !files.is_context(document.file()))
             .count(),
         suppressed,
+        baselined: None,
     }
 }
 

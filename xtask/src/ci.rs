@@ -43,7 +43,7 @@ pub(crate) fn run_all() -> Result<()> {
 
 /// Sets up what the tests need and runs them all.
 pub(crate) fn test() -> Result<()> {
-    tools::for_filter_tests()?;
+    tools::for_tests()?;
     dist::build()?;
     let mut words = vec!["test", "--workspace", "--"];
     for (tool, tests) in [(&tools::REGISTRY, "registry_"), (&tools::STORES, "real_stores_")] {

@@ -1,4 +1,5 @@
-//! `cargo xtask dist`: the shipped filter, as a raw module and as an OCI image layout, byte for byte reproducible.
+//! `cargo xtask dist`: what is shipped. The filter, as a raw module and as an OCI image layout, byte for byte
+//! reproducible; the linter with what installs beside it.
 //!
 //! The image is pushed by other tools (`skopeo copy oci:target/dist/coalmine-filter-oci docker://…`); this writes
 //! files below `target/dist` and nothing else.
@@ -13,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{root, tools};
 
 mod image;
+mod linter;
 mod module;
 
 /// The module may not grow past this: Envoy compiles all of it before it serves.
@@ -63,10 +65,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("          sha256:{}   for url: https://…", shipped.file_digest);
     println!("image     {}", shipped.module.with_file_name("coalmine-filter-oci").display());
     println!("          sha256:{}   for url: oci://…", shipped.manifest_digest);
-    Ok(())
+    let dist = root().join("target/dist");
+    linter::write(&dist)?;
+    linter::sums(&dist)
 }
 
-/// Builds, checks and writes everything below `target/dist`.
+/// Builds, checks and writes the filter below `target/dist`.
 pub(crate) fn build() -> Result<Shipped> {
     tools::wasm_target(tools::WASM_TARGET)?;
     write(&module::build(&root(), None)?, &root().join("target/dist"))

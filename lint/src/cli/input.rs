@@ -1,7 +1,7 @@
 //! From paths to deployments: walks folders, finds the `coalmine.yaml` that governs each file, and reads.
 //! Files under one `coalmine.yaml` are one deployment; those under none are one deployment together.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
@@ -35,18 +35,42 @@ pub(crate) struct Input {
 
 /// Reads everything that the paths name.
 pub(crate) fn read(paths: &[PathBuf], stdin_name: &str, common: &Common) -> Result<Input> {
+    read_chosen(&Choice { paths, whole: false, own: &[] }, stdin_name, common)
+}
+
+/// What to read.
+pub(crate) struct Choice<'c> {
+    /// The paths as the user gave them.
+    pub paths: &'c [PathBuf],
+    /// Whether the paths only say which deployments to read, whole.
+    pub whole: bool,
+    /// Files of the run itself, which may lie among the others and are left out.
+    pub own: &'c [&'c PathBuf],
+}
+
+/// Reads what was chosen.
+pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common) -> Result<Input> {
+    let Choice { paths, whole, own } = *choice;
     let mut input = Input::default();
     let default = [PathBuf::from(".")];
     let paths = if paths.is_empty() { &default[..] } else { paths };
     let mut chosen: Vec<PathBuf> = Vec::new();
     let mut stdin = None;
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<PathBuf> = own.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let mut configs = Configs::new(common)?;
+    let mut roots: BTreeMap<PathBuf, HashSet<Option<PathBuf>>> = BTreeMap::new();
     for path in paths {
         if path.as_os_str() == "-" {
             stdin = Some(read_stdin()?);
             continue;
         }
         match fs::metadata(path) {
+            Ok(metadata) if whole => {
+                let folder = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+                let config = configs.nearest(folder);
+                let root = root_of(config.as_deref(), folder);
+                roots.entry(root).or_default().insert(config);
+            }
             Ok(metadata) if metadata.is_dir() => walk(path, &mut input, &mut chosen, &mut seen),
             Ok(_) => {
                 if seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())) {
@@ -56,7 +80,14 @@ pub(crate) fn read(paths: &[PathBuf], stdin_name: &str, common: &Common) -> Resu
             Err(error) => input.unreadable.push(format!("{}: {error}", path.display())),
         }
     }
-    let mut configs = Configs::new(common)?;
+    for (root, wanted) in roots {
+        let mut found = Vec::new();
+        walk(&root, &mut input, &mut found, &mut seen.clone());
+        // A folder below may be a deployment of its own, which nobody asked about, or asked about by itself.
+        found.retain(|path| wanted.contains(&configs.nearest(path.parent().unwrap_or(Path::new("")))));
+        seen.extend(found.iter().map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
+        chosen.append(&mut found);
+    }
     let mut groups: BTreeMap<Option<PathBuf>, Vec<PathBuf>> = BTreeMap::new();
     for path in chosen {
         let config = configs.nearest(path.parent().unwrap_or(Path::new("")));
@@ -86,6 +117,40 @@ pub(crate) fn read(paths: &[PathBuf], stdin_name: &str, common: &Common) -> Resu
     Ok(input)
 }
 
+/// Every folder in which a change can change what is read or what it means: those of the chosen paths, all of
+/// a deployment with settings, and those of files that the command line names.
+pub(crate) fn folders(choice: &Choice<'_>, common: &Common) -> BTreeSet<PathBuf> {
+    let mut configs = Configs { common, mesh: None, nearest: HashMap::new() };
+    let folder_of = |file: &Path| {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
+    };
+    let default = [PathBuf::from(".")];
+    let paths = if choice.paths.is_empty() { &default[..] } else { choice.paths };
+    let mut roots = BTreeSet::new();
+    let mut found: BTreeSet<PathBuf> =
+        common.config.iter().chain(&common.mesh_config).map(|file| folder_of(file)).collect();
+    found.extend(choice.own.iter().map(|file| folder_of(file)));
+    for path in paths {
+        let folder = if path.is_dir() { path.clone() } else { folder_of(path) };
+        let config = configs.nearest(&folder);
+        if choice.whole || config.is_some() {
+            roots.insert(root_of(config.as_deref(), &folder));
+        }
+        if path.is_dir() {
+            roots.insert(folder);
+        } else {
+            found.insert(folder);
+        }
+    }
+    for root in roots {
+        let below = walker(&root).filter_map(Result::ok);
+        let folders = below.filter(|entry| entry.file_type().is_some_and(|kind| kind.is_dir()));
+        found.extend(folders.map(|entry| entry.path().to_owned()));
+    }
+    found
+}
+
 fn read_stdin() -> Result<String> {
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
@@ -104,10 +169,13 @@ fn progress(files: usize) -> ProgressBar {
     bar
 }
 
+fn walker(folder: &Path) -> ignore::Walk {
+    WalkBuilder::new(folder).sort_by_file_name(Ord::cmp).require_git(false).build()
+}
+
 /// The YAML and JSON files of a folder, in name order, `.gitignore` honoured.
 fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, seen: &mut HashSet<PathBuf>) {
-    let walker = WalkBuilder::new(folder).sort_by_file_name(Ord::cmp).require_git(false).build();
-    for entry in walker {
+    for entry in walker(folder) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
@@ -191,6 +259,24 @@ fn add_context(files: &mut Files, settings: &Settings, given: &[PathBuf], input:
     for path in more {
         add(files, &path, &mut input.unreadable, true);
     }
+}
+
+/// The folder that holds all of a deployment: that of its settings file, else the repository around a folder,
+/// else the working folder.
+fn root_of(config: Option<&Path>, folder: &Path) -> PathBuf {
+    let here = || PathBuf::from(".");
+    if let Some(config) = config {
+        return config.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(here, Path::to_owned);
+    }
+    let is_repository = |folder: &&Path| folder.join(".git").exists();
+    if let Some(root) = folder.ancestors().find(is_repository) {
+        return if root.as_os_str().is_empty() { here() } else { root.to_owned() };
+    }
+    let Ok(absolute) = fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+    else {
+        return here();
+    };
+    absolute.ancestors().find(is_repository).map_or_else(here, Path::to_owned)
 }
 
 /// The settings files, each read once.

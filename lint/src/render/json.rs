@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Places, Position};
+use super::{Places, Position, pretty};
 use crate::diagnostic::{Diagnostic, Fix, ResourceName};
 use crate::report::{Linted, Summary};
 use crate::rules::{self, RULES};
@@ -85,6 +85,9 @@ struct JsonSummary {
     warnings: usize,
     infos: usize,
     suppressed: usize,
+    /// Findings that a baseline hid; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baselined: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -158,8 +161,8 @@ pub fn render(batch: &[Linted]) -> String {
         let mut places = Places::new(linted);
         diagnostics.extend(linted.report.diagnostics.iter().map(|d| diagnostic(linted, &mut places, d)));
     }
-    let Summary { files, documents, errors, warnings, infos, suppressed } = Summary::of(batch);
-    let summary = JsonSummary { files, documents, errors, warnings, infos, suppressed };
+    let Summary { files, documents, errors, warnings, infos, suppressed, baselined } = Summary::of(batch);
+    let summary = JsonSummary { files, documents, errors, warnings, infos, suppressed, baselined };
     pretty(&Output { version: 1, diagnostics, summary })
 }
 
@@ -177,13 +180,6 @@ pub fn rules() -> String {
         url: rule.url(),
     });
     pretty(&RuleList { version: 1, rules: rules.collect() })
-}
-
-pub(super) fn pretty(value: &impl Serialize) -> String {
-    // Serialising these types cannot fail: no maps with odd keys, no floats.
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.push('\n');
-    text
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use super::Places;
-use super::json::{JsonRange, JsonResource, pretty, range};
+use super::json::{JsonRange, JsonResource, range};
+use super::pretty;
 use crate::files::Files;
 use crate::mesh::mtls::Sent;
 use crate::route::{
