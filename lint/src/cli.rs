@@ -9,6 +9,7 @@ mod human;
 mod input;
 mod lint;
 mod route;
+mod lsp;
 mod state;
 mod watch;
 
@@ -81,6 +82,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Graph(graph) => graph::run(&graph, &args.common),
         Command::Route(route) => route::run(&route, &args.common, color),
         Command::Decide(decide) => decide::run(&decide, &args.common),
+        Command::Lsp(lsp) => lsp::run(&lsp, &args.common),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "coalmine", &mut out);

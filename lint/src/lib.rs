@@ -20,6 +20,8 @@ mod files;
 mod fingerprint;
 pub mod fix;
 pub mod graph;
+pub mod ide;
+mod incremental;
 pub mod line_index;
 mod linter;
 pub mod mesh;
@@ -43,6 +45,7 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Edit, Fix, Related, ResourceName, Safety, Severity};
 pub use files::{File, Files};
+pub use incremental::Incremental;
 pub use linter::{Input, lint};
 pub use report::{Linted, Report, Summary};
 pub use settings::Settings;

@@ -6,7 +6,7 @@
 //! accept: Istio's validation compiles with Go, Envoy runs RE2 over the whole value. One grammar in one
 //! file, though it is long: every method reads from where the last one stopped.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Bytes that Istio accepts in one regex (`validateStringRegexp`).
 pub const MAX_LEN: usize = 1024;
@@ -76,6 +76,26 @@ impl Regex {
         let shape = parser.shape();
         parser.end_run(false);
         Ok(Self { translated: parser.out, runs: parser.runs, shape, program: OnceLock::new() })
+    }
+
+    /// [`Regex::parse`], for those that are asked for again after every keystroke in an editor, and that many
+    /// objects have in common: the last few are kept, because it is the first match that costs.
+    ///
+    /// # Errors
+    /// As [`Regex::parse`].
+    pub fn shared(text: &str) -> Result<Arc<Self>, Error> {
+        const KEPT: usize = 32;
+        static KNOWN: Mutex<Vec<(String, Arc<Regex>)>> = Mutex::new(Vec::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, regex)) = known.iter().find(|(own, _)| own == text) {
+            return Ok(Arc::clone(regex));
+        }
+        let regex = Arc::new(Self::parse(text)?);
+        if known.len() == KEPT {
+            known.remove(0);
+        }
+        known.push((text.to_owned(), Arc::clone(&regex)));
+        Ok(regex)
     }
 
     /// Whether Envoy finds that the whole text matches.

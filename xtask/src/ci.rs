@@ -46,7 +46,9 @@ pub(crate) fn test() -> Result<()> {
     tools::for_tests()?;
     dist::build()?;
     let mut words = vec!["test", "--workspace", "--"];
-    for (tool, tests) in [(&tools::REGISTRY, "registry_"), (&tools::STORES, "real_stores_")] {
+    for (tool, tests) in
+        [(&tools::REGISTRY, "registry_"), (&tools::NEOVIM, "neovim_"), (&tools::STORES, "real_stores_")]
+    {
         if !tools::optional(tool)? {
             words.extend(["--skip", tests]);
         }

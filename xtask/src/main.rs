@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench_filter;
 mod bench_lint;
+mod bench_lsp;
 mod ci;
 mod demo_app;
 mod demo_filter;
@@ -61,12 +62,15 @@ enum Bench {
     Filter(bench_filter::Options),
     /// Linting many documents, beside parsing them alone.
     Lint(bench_lint::Options),
+    /// A keystroke in the language server, beside linting everything.
+    Lsp(bench_lsp::Options),
 }
 
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Bench(Bench::Filter(options)) => bench_filter::run(&options),
         Task::Bench(Bench::Lint(options)) => bench_lint::run(&options),
+        Task::Bench(Bench::Lsp(options)) => bench_lsp::run(&options),
         Task::Ci => ci::run_all(),
         Task::Demo { once, app: true, stores } => demo_app::run(once, stores),
         Task::Demo { once, .. } => demo_lint::run_demo().and_then(|()| demo_filter::run(once)),

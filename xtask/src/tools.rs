@@ -183,6 +183,13 @@ pub(crate) const REGISTRY: Optional = Optional {
     what: "the test that pushes the image to a registry is left out",
 };
 
+/// For showing findings in a real editor.
+pub(crate) const NEOVIM: Optional = Optional {
+    packages: &["neovim"],
+    programs: &["nvim"],
+    what: "the test that shows findings in a real editor is left out",
+};
+
 /// For the voting application on real stores.
 pub(crate) const STORES: Optional = Optional {
     packages: &["redis-server", "mariadb-server"],

@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Decide(Box<DecideArgs>),
     /// Draw who calls whom, through which match, weight and mTLS
     Graph(super::graph::GraphArgs),
+    /// Serve editors: the language server protocol on standard input and output
+    Lsp(super::lsp::LspArgs),
     /// Print completions for a shell
     Completions {
         /// The shell

@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::Common;
 
 /// The name of the settings file.
-const CONFIG: &str = "coalmine.yaml";
+pub(crate) const CONFIG: &str = "coalmine.yaml";
 
 /// Files that are linted together, and how.
 pub(crate) struct Deployment {
@@ -174,7 +174,7 @@ fn walker(folder: &Path) -> ignore::Walk {
 }
 
 /// The YAML and JSON files of a folder, in name order, `.gitignore` honoured.
-fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, seen: &mut HashSet<PathBuf>) {
+pub(crate) fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, seen: &mut HashSet<PathBuf>) {
     for entry in walker(folder) {
         let entry = match entry {
             Ok(entry) => entry,
@@ -197,14 +197,15 @@ fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, seen: &mut 
     }
 }
 
-fn is_manifest(path: &Path) -> bool {
+/// Whether the name is one that is linted.
+pub(crate) fn is_manifest(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
     let known = matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json"));
     known && name != CONFIG && !name.ends_with(".routes.yaml") && !name.ends_with(".routes.yml")
 }
 
 /// A file below the `templates` folder of a Helm chart is no YAML before it is rendered.
-fn is_helm_template(path: &Path) -> bool {
+pub(crate) fn is_helm_template(path: &Path) -> bool {
     path.ancestors().skip(1).any(|folder| {
         folder.file_name().is_some_and(|name| name == "templates")
             && folder.parent().is_some_and(|chart| chart.join("Chart.yaml").is_file())
@@ -212,7 +213,7 @@ fn is_helm_template(path: &Path) -> bool {
 }
 
 /// The name findings give: the path as the user wrote it, with `/`, without `./`.
-fn name_of(path: &Path) -> String {
+pub(crate) fn name_of(path: &Path) -> String {
     let parts = path.components().filter(|part| *part != Component::CurDir);
     let name = parts.collect::<PathBuf>().to_string_lossy().replace('\\', "/");
     if name.is_empty() { ".".to_owned() } else { name }
@@ -242,12 +243,19 @@ fn add(files: &mut Files, path: &Path, unreadable: &mut Vec<String>, context: bo
 
 /// The other files of a rollout, which a step refers to: they are read and not judged.
 fn add_context(files: &mut Files, settings: &Settings, given: &[PathBuf], input: &mut Input) {
+    for path in context(settings, given, input) {
+        add(files, &path, &mut input.unreadable, true);
+    }
+}
+
+/// The files of the rollout that are not given.
+pub(crate) fn context(settings: &Settings, given: &[PathBuf], input: &mut Input) -> Vec<PathBuf> {
+    let mut more = Vec::new();
     if settings.rollout.is_empty() || !given.iter().any(|path| settings.relative(&name_of(path)).is_some()) {
-        return;
+        return more;
     }
     let canonical = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut seen: HashSet<PathBuf> = given.iter().map(|path| canonical(path)).collect();
-    let mut more = Vec::new();
     for path in settings.rollout_paths() {
         let path = settings.locate(path);
         if path.is_dir() {
@@ -256,9 +264,7 @@ fn add_context(files: &mut Files, settings: &Settings, given: &[PathBuf], input:
             more.push(path);
         }
     }
-    for path in more {
-        add(files, &path, &mut input.unreadable, true);
-    }
+    more
 }
 
 /// The folder that holds all of a deployment: that of its settings file, else the repository around a folder,
@@ -280,14 +286,14 @@ fn root_of(config: Option<&Path>, folder: &Path) -> PathBuf {
 }
 
 /// The settings files, each read once.
-struct Configs<'c> {
+pub(crate) struct Configs<'c> {
     common: &'c Common,
     mesh: Option<MeshConfig>,
     nearest: HashMap<PathBuf, Option<PathBuf>>,
 }
 
 impl<'c> Configs<'c> {
-    fn new(common: &'c Common) -> Result<Self> {
+    pub(crate) fn new(common: &'c Common) -> Result<Self> {
         let mesh = match &common.mesh_config {
             Some(path) => {
                 let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
@@ -302,7 +308,7 @@ impl<'c> Configs<'c> {
     }
 
     /// The settings file that governs a folder: in it or in the nearest folder above.
-    fn nearest(&mut self, folder: &Path) -> Option<PathBuf> {
+    pub(crate) fn nearest(&mut self, folder: &Path) -> Option<PathBuf> {
         if self.common.isolated {
             return None;
         }
@@ -326,12 +332,17 @@ impl<'c> Configs<'c> {
     }
 
     fn settings(&self, config: Option<&Path>) -> Result<Settings> {
+        let Some(path) = config else { return self.parse(None).map_err(anyhow::Error::msg) };
+        let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+        self.parse(Some((path, &text))).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+    }
+
+    /// The settings that a file says, with what the command line says over them.
+    pub(crate) fn parse(&self, config: Option<(&Path, &str)>) -> Result<Settings, String> {
         let mut settings = match config {
-            Some(path) => {
-                let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+            Some((path, text)) => {
                 let folder = path.parent().map(name_of).filter(|name| name != ".").unwrap_or_default();
-                let mut settings = Settings::parse(&text, &folder)
-                    .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+                let mut settings = Settings::parse(text, &folder)?;
                 settings.prefix = prefix(path);
                 settings
             }

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::Places;
 use super::json::{JsonRange, JsonResource, range};
-use super::{Places, pretty};
+use super::pretty;
 use crate::files::Files;
 use crate::graph::{Change, Edge, Graph, Node, Tls, Way};
 use crate::span::Span;
