@@ -8,8 +8,8 @@ mod graph;
 mod human;
 mod input;
 mod lint;
-mod route;
 mod lsp;
+mod route;
 mod state;
 mod watch;
 

@@ -128,13 +128,13 @@ impl Change {
         }
     }
 
-    /// The sign beside the element.
+    /// The word beside the element. Text formats have no signs: Mermaid takes `+ a` for a list.
     #[must_use]
-    pub fn sign(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
-            Self::Added => "+",
-            Self::Removed => "−",
-            Self::Changed => "~",
+            Self::Added => "new",
+            Self::Removed => "gone",
+            Self::Changed => "changed",
         }
     }
 }

@@ -3,8 +3,8 @@
 
 pub mod concise;
 pub mod github;
-pub mod graph;
 pub mod gitlab;
+pub mod graph;
 pub mod json;
 pub mod junit;
 pub mod route;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use coalmine::{Files, Incremental, Settings, lint};
 
 /// Edits of the long run.
-const EDITS: usize = 150;
+const EDITS: usize = 100;
 
 /// SplitMix64: the edits do not change with a dependency.
 struct Random(u64);

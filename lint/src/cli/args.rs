@@ -43,10 +43,10 @@ pub(crate) enum Command {
     Route(Box<super::route::RouteArgs>),
     /// Say what the filter would decide for a request, how a rollout splits, or sign an override
     Decide(Box<DecideArgs>),
-    /// Draw who calls whom, through which match, weight and mTLS
-    Graph(super::graph::GraphArgs),
     /// Serve editors: the language server protocol on standard input and output
     Lsp(super::lsp::LspArgs),
+    /// Draw who calls whom, through which match, weight and mTLS
+    Graph(super::graph::GraphArgs),
     /// Print completions for a shell
     Completions {
         /// The shell

@@ -65,8 +65,7 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
         }
     }
     for link in &picture.links {
-        let mut label = link.change.map(|change| format!("{} ", change.sign())).unwrap_or_default();
-        label.push_str(&link.label);
+        let change = link.change.map_or("", Change::word);
         let tls = match link.tls {
             Some(Tls::Mutual) => "mTLS",
             Some(Tls::Other) => "TLS",
@@ -74,8 +73,11 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
             Some(Tls::Broken) => "TLS conflict",
             None => "",
         };
-        let parts: Vec<String> =
-            [label.trim(), tls].into_iter().filter(|part| !part.is_empty()).map(escape).collect();
+        let parts: Vec<String> = [link.label.as_str(), tls, change]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .map(escape)
+            .collect();
         let mut more = String::new();
         if link.change == Some(Change::Removed) || link.kind != EdgeKind::Route {
             more.push_str(", style=dashed");

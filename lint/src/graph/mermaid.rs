@@ -39,8 +39,7 @@ pub(super) fn render(graph: &Graph) -> String {
         }
     }
     for link in &picture.links {
-        let mut label = link.change.map(|change| format!("{} ", change.sign())).unwrap_or_default();
-        label.push_str(&link.label);
+        let change = link.change.map_or("", Change::word);
         let tls = match link.tls {
             Some(Tls::Mutual) => "mTLS",
             Some(Tls::Other) => "TLS",
@@ -48,7 +47,8 @@ pub(super) fn render(graph: &Graph) -> String {
             Some(Tls::Broken) => "TLS conflict",
             None => "",
         };
-        let parts: Vec<&str> = [label.trim(), tls].into_iter().filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> =
+            [link.label.as_str(), tls, change].into_iter().filter(|part| !part.is_empty()).collect();
         let is_faint = link.change == Some(Change::Removed) || link.kind != EdgeKind::Route;
         let arrow = match (is_faint, link.change == Some(Change::Added) || link.crosses) {
             (true, _) => "-.->",
@@ -90,17 +90,19 @@ pub(super) fn lines(card: &Card<'_>) -> Vec<String> {
     for tab in &card.tabs {
         let mut line = tab.name.clone();
         for subset in &tab.subsets {
-            let sign = subset.change.filter(|change| Some(*change) != card.node.change);
-            let _ = write!(line, " {}{}", sign.map_or("", Change::sign), subset.name);
+            let _ = write!(line, " {}", subset.name);
+            if let Some(change) = card.sign_of(subset) {
+                let _ = write!(line, " ({})", change.word());
+            }
         }
         let _ = write!(line, " {}", tab.ports);
         lines.push(line.trim_end().to_owned());
     }
-    let sign = card.node.change.map(|change| format!("{} ", change.sign())).unwrap_or_default();
+    let change = card.node.change.map(|change| format!(" ({})", change.word())).unwrap_or_default();
     if card.has_title() {
-        lines.push(format!("{sign}{}", card.node.name));
+        lines.push(format!("{}{change}", card.node.name));
     } else if let Some(first) = lines.first_mut() {
-        first.insert_str(0, &sign);
+        first.push_str(&change);
     }
     lines.extend(card.lines.iter().cloned());
     lines

@@ -77,7 +77,16 @@ pub fn completion(deployment: &Incremental, file: FileId, offset: u32) -> Option
         let place = Place::at(&documents, &resources, file, span.start + 1)?;
         place.node().and_then(NodeRef::text).filter(|text| text.contains(MARK))?;
         let own_line = text.get(..start)?.rsplit('\n').next()?.trim_matches([' ', '-']).is_empty();
-        let items = view(deployment, span, |view| view.items(&place, own_line));
+        let mut items = view(deployment, span, |view| view.items(&place, own_line));
+        let has_colon = text.get(end..)?.trim_start_matches([' ', '"', '\'']).starts_with(':');
+        for item in &mut items {
+            if item.text.ends_with(':') && has_colon {
+                item.text.pop();
+            } else if item.text.ends_with(':') && !own_line {
+                // In `{…}` the colon alone would be part of a word.
+                item.text.push(' ');
+            }
+        }
         Some(Completion { span, items })
     })
 }
@@ -96,6 +105,11 @@ fn read(deployment: &Incremental, file: FileId, text: &str) -> (Vec<Document>, V
 fn item(kind: ItemKind, label: impl Into<String>, detail: impl Into<String>) -> Item {
     let label = label.into();
     Item { text: label.clone(), label, kind, detail: detail.into(), docs: None }
+}
+
+/// An item that is a key and so ends in a colon.
+fn key_item(kind: ItemKind, label: &str, detail: impl Into<String>) -> Item {
+    Item { text: format!("{label}:"), ..item(kind, label, detail) }
 }
 
 /// Each label once, the first of it.
@@ -141,13 +155,7 @@ impl<'a> View<'a> {
                     .map(|field| {
                         let required = if field.required { ", required" } else { "" };
                         let detail = format!("{}{required}", kind(&field.ty));
-                        let mut item = item(ItemKind::Field, field.name, detail);
-                        item.text = if is_followed_by_colon(place) {
-                            field.name.to_owned()
-                        } else {
-                            format!("{}:", field.name)
-                        };
-                        item
+                        key_item(ItemKind::Field, field.name, detail)
                     })
                     .collect()
             }
@@ -315,25 +323,11 @@ impl<'a> View<'a> {
                     .filter(|(own, ..)| own == key)
                     .map(|(_, value, workload)| item(ItemKind::Label, value, workload.resource.describe())),
             )),
-            [] | [_] => Some(unique(pairs.map(|(key, value, _)| {
-                let mut item = item(ItemKind::Label, key, format!("{key}={value}"));
-                item.text = if is_followed_by_colon(place) { key.to_owned() } else { format!("{key}:") };
-                item
-            }))),
+            [] | [_] => Some(unique(
+                pairs.map(|(key, value, _)| key_item(ItemKind::Label, key, format!("{key}={value}"))),
+            )),
             _ => None,
         }
-    }
-}
-
-/// Whether the key under the cursor has its colon in the text already: one that was put there with the mark has
-/// nothing after it.
-fn is_followed_by_colon(place: &Place<'_>) -> bool {
-    place.is_key && {
-        let value = place.above(1).and_then(|map| {
-            let own = place.node()?.id();
-            map.written_entries().into_iter().find(|(key, _)| key.id() == own)
-        });
-        value.is_some_and(|(_, value)| !value.is_empty_text())
     }
 }
 
@@ -365,8 +359,7 @@ fn plugin_items(place: &Place<'_>, way: &[&str], own_line: bool) -> Vec<Item> {
                 let docs = field.get("description").and_then(Value::as_str).map(str::to_owned);
                 let default =
                     field.get("default").map_or_else(String::new, |value| format!("default {}", text(value)));
-                let written = if is_followed_by_colon(place) { name.clone() } else { format!("{name}:") };
-                items.push(Item { text: written, docs, ..item(ItemKind::Field, name, default) });
+                items.push(Item { docs, ..key_item(ItemKind::Field, name, default) });
             }
         }
         if !place.is_key {

@@ -319,6 +319,9 @@ fn fields_are_offered_while_the_line_is_not_yet_yaml() {
     assert_eq!(offered(&route("        $0\n")), ["port", "subset"], "what is there already is left out");
     assert_eq!(chosen(&route("        sub$0\n"), "subset"), route("        subset:\n"));
     assert_eq!(chosen(&route("        sub$0: v1\n"), "subset"), route("        subset: v1\n"));
+    assert_eq!(chosen(&route("        sub$0:\n"), "subset"), route("        subset:\n"));
+    let flow = ROUTE.replace("{sourceLabels: {app: reviews}}", "{sourceLabels: {$0}}");
+    assert_eq!(chosen(&flow, "app"), flow.replace("$0", "app: "));
     let rule = |end: &str| format!("{}{end}", ROUTE.split("    match").next().unwrap());
     assert!(offered(&rule("    r$0")).contains(&"route".to_owned()));
     assert!(offered(&rule("    route:\n    - $0")).contains(&"destination".to_owned()));

@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use super::Places;
 use super::json::{JsonRange, JsonResource, range};
-use super::pretty;
+use super::{Places, pretty};
 use crate::files::Files;
 use crate::graph::{Change, Edge, Graph, Node, Tls, Way};
 use crate::span::Span;

@@ -70,7 +70,13 @@ pub(super) fn serve(connection: &Connection, common: &Common) -> Result<bool> {
     // The connection's own channel holds one message; what waits behind it is to be seen as well.
     let (sender, incoming) = mpsc::channel();
     let receiver = connection.receiver.clone();
-    thread::spawn(move || receiver.iter().try_for_each(|message| sender.send(message)));
+    thread::spawn(move || {
+        for message in receiver {
+            if sender.send(message).is_err() {
+                break;
+            }
+        }
+    });
     let mut server = Server {
         connection,
         incoming,
