@@ -260,6 +260,19 @@ pub enum Who {
     Listed,
 }
 
+/// An override in a query parameter of a GET request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// The parameter.
+    pub name: String,
+    /// Signed tokens are taken, from anyone who is not denied.
+    pub signed: bool,
+    /// Who may name a variant without a signature.
+    pub allow_from: Lists,
+    /// Once the answer is pinned, redirect to the same address without the parameter.
+    pub redirect: bool,
+}
+
 /// One answer of a flag other than stable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
@@ -294,8 +307,8 @@ pub struct Flag {
     pub who: Who,
     /// Index into [`Flag::variants`] of what opting in and allow lists give.
     pub opt_variant: usize,
-    /// Query parameter that carries signed overrides.
-    pub query: Option<String>,
+    /// Overrides in the query.
+    pub query: Option<Query>,
     /// Variants in the order of their slices.
     pub variants: Vec<Variant>,
     /// Hash salt.
@@ -318,6 +331,13 @@ pub struct Flag {
     pub vary: bool,
     /// Make responses that set this flag's pin private.
     pub cache_control: bool,
+}
+
+impl Flag {
+    /// Every list of the flag.
+    pub fn lists(&self) -> impl Iterator<Item = &Lists> {
+        [&self.allow, &self.deny].into_iter().chain(self.query.as_ref().map(|query| &query.allow_from))
+    }
 }
 
 /// A whole configuration, validated and compiled.
@@ -347,6 +367,8 @@ pub struct Config {
     pub tags_header: Option<usize>,
     /// Header that lists reasons.
     pub reason_header: Option<usize>,
+    /// Keep the filter's members of the W3C `baggage` header.
+    pub baggage: bool,
     /// Index into [`Config::cookies`] and value of the consent cookie.
     pub consent: Option<(usize, Vec<u8>)>,
     /// Set cookies on navigations only.
@@ -433,7 +455,8 @@ impl Config {
         self.subject.iter().any(|source| {
             !matches!(source, SubjectSource::Header(_) | SubjectSource::Cookie { trusted: true, .. })
         }) || self.flags.iter().any(|flag| {
-            flag.from.is_some() || flag.until.is_some() || flag.pin.is_some() || flag.query.is_some()
+            let signed = flag.query.as_ref().is_some_and(|query| query.signed);
+            flag.from.is_some() || flag.until.is_some() || flag.pin.is_some() || signed
         })
     }
 }

@@ -39,7 +39,9 @@ impl<'a> Request<'a> {
         self.values(b"cookie")
     }
 
-    fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
+    /// The path and the query, without `?` and fragment.
+    #[must_use]
+    pub fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
         let target = self.first(b":path").unwrap_or_default();
         let target = target.split(|b| *b == b'#').next().unwrap_or_default();
         let mut halves = target.splitn(2, |b| *b == b'?');
@@ -290,6 +292,9 @@ fn host_without_port(authority: &[u8]) -> &[u8] {
     head.strip_suffix(b":").filter(|_| digits > 0).unwrap_or(authority)
 }
 
+/// Parameters of a query that are looked at.
+pub const QUERY_PAIRS: usize = 100;
+
 /// Longest subject that is hashed, in bytes; a longer one is no subject.
 pub const SUBJECT_BYTES: usize = 256;
 
@@ -409,10 +414,12 @@ impl<'a> Inputs<'_, 'a> {
         if listed && flag.who == Who::Anyone {
             return outcome(Some(flag.opt_variant), Reason::Allow);
         }
-        if let Some(variant) = self.signed_override(flag, subject, &mut decision.invalid) {
+        if let Some((variant, signed)) = self.asked_override(flag, subject, &mut decision.invalid) {
             decision.overridden = true;
             let mut outcome = outcome(variant, Reason::Override);
-            outcome.pin = self.pin(flag, variant, subject);
+            if signed {
+                outcome.pin = self.pin(flag, variant, subject);
+            }
             return outcome;
         }
         if let Some(cookie) = &flag.opt_in
@@ -462,22 +469,49 @@ impl<'a> Inputs<'_, 'a> {
             .map_or(Keep::Leave, Keep::Set)
     }
 
-    /// The variant a signed query parameter of a GET request asks for; `Some(None)` is stable.
-    fn signed_override(
+    /// The variant that the query of a GET request asks for, and whether it is signed for; a variant of `None`
+    /// is stable. A bare variant holds for this request only: nothing says that it was meant for this client.
+    fn asked_override(
         &self,
         flag: &Flag,
         subject: Option<&[u8]>,
         invalid: &mut u32,
-    ) -> Option<Option<usize>> {
-        let name = flag.query.as_ref()?;
+    ) -> Option<(Option<usize>, bool)> {
+        let query = flag.query.as_ref()?;
         if self.request.first(b":method") != Some(b"GET") {
             return None;
         }
-        let (_, query) = self.request.path_and_query();
-        let token = query
+        let asked = self
+            .request
+            .path_and_query()
+            .1
             .split(|b| *b == b'&')
-            .take(100)
-            .find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+            .take(QUERY_PAIRS)
+            .find_map(|pair| pair.strip_prefix(query.name.as_bytes())?.strip_prefix(b"="))?;
+        let named = |value: &[u8]| match value {
+            b"stable" => Some(None),
+            _ => flag.variants.iter().position(|v| v.name.as_bytes() == value).map(Some),
+        };
+        // A variant's name has no dots and a token does, so neither is taken for the other.
+        if let Some(variant) = named(asked) {
+            return self.is_listed(&query.allow_from, subject).then_some((variant, false));
+        }
+        if !query.signed {
+            return None;
+        }
+        let variant = self.signed_override(&query.name, flag, asked, subject, invalid)?;
+        named(variant).map(|variant| (variant, true))
+    }
+
+    /// What a token that verifies, for this subject or for its bearer, says.
+    fn signed_override<'t>(
+        &self,
+        name: &str,
+        flag: &Flag,
+        token: &'t [u8],
+        subject: Option<&[u8]>,
+        invalid: &mut u32,
+    ) -> Option<&'t [u8]> {
         let binding = override_binding(name, &flag.name, subject.unwrap_or_default());
         let bearer = Binding { subject: b"", ..binding };
         let seen = self.keys.verify(&binding, token, self.now).or_else(|first| match first {
@@ -485,8 +519,7 @@ impl<'a> Inputs<'_, 'a> {
             other => Err(other),
         });
         match seen {
-            Ok(seen) if seen.value == b"stable" => Some(None),
-            Ok(seen) => flag.variants.iter().position(|v| v.name.as_bytes() == seen.value).map(Some),
+            Ok(seen) => Some(seen.value),
             Err(Invalid::Expired) => None,
             Err(_) => {
                 *invalid = invalid.saturating_add(1);

@@ -1,7 +1,8 @@
 //! What a decision does to the request, the response, metrics and logs: pure, and the only producer of bytes.
 //!
-//! Every byte produced here comes from the validated configuration, from the token encoder or, for the `Cookie`
-//! header alone, is a piece of the `Cookie` header that came in. Envoy writes response headers that a module
+//! Every byte produced here comes from the validated configuration or from the token encoder. Three headers hold
+//! pieces of what came in: `Cookie` of `Cookie`, `baggage` of `baggage`, and the `Location` of a redirect of the
+//! request's own path, of which only visible ASCII is passed on. Envoy writes response headers that a module
 //! sets without checking them, so this is where response splitting is prevented.
 
 use crate::config::{Config, CookieSpec, Flag, Mode, SameSite, SubjectSource};
@@ -42,6 +43,8 @@ impl Response {
 /// Something to count, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Counter {
+    /// A request was decided.
+    Requests,
     /// A flag was decided: indices of flag and variant, and why.
     Decision(usize, Option<usize>, Reason),
     /// A client sent a tag header.
@@ -62,7 +65,8 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter that has no labels.
-    pub const PLAIN: [Counter; 7] = [
+    pub const PLAIN: [Counter; 8] = [
+        Counter::Requests,
         Counter::Stripped,
         Counter::CookieInvalid,
         Counter::CookieDuplicate,
@@ -87,6 +91,7 @@ impl Counter {
                      coalmine_decisions_total"
                 );
             }
+            Counter::Requests => "requests",
             Counter::Stripped => "stripped",
             Counter::CookieInvalid => "cookie_invalid",
             Counter::CookieDuplicate => "cookie_duplicate",
@@ -107,12 +112,16 @@ pub const CONFIG_ERRORS: &str = "wasm_filter.coalmine.config_errors";
 pub const CONFIG_UNKNOWN: &str = "wasm_filter.coalmine.config_unknown_fields";
 /// Gauge: the hash of the configuration last accepted, equal on every pod that runs the same one.
 pub const CONFIG_HASH: &str = "wasm_filter.coalmine.config_hash";
+/// Gauge: how many configurations this VM has accepted; it grows with every push that changed one.
+pub const CONFIG_GENERATION: &str = "wasm_filter.coalmine.config_generation";
 
 /// Everything a decision does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects<'c> {
     /// Changes of the request headers.
     pub request: Vec<Change<'c>>,
+    /// Answer with a redirect to this path instead of passing the request on.
+    pub redirect: Option<String>,
     /// What to do to the response.
     pub response: Response,
     /// What to count.
@@ -128,12 +137,16 @@ pub fn effects<'c>(config: &'c Config, request: &Request<'_>, decision: &Decisio
     let mut effects = Effects::default();
     if !decision.trusted {
         tags(config, request, decision, &mut effects);
+        if config.baggage {
+            baggage(config, request, decision, &mut effects);
+        }
     }
     if config.mode != Mode::Observe {
         refused_cookies(config, request, decision, &mut effects);
     }
     if config.mode == Mode::Enforce {
         response(config, decision, &mut effects);
+        effects.redirect = redirect(config, request, decision);
     }
     let outcomes = || config.flags.iter().zip(&decision.outcomes);
     if config.filter_state {
@@ -148,6 +161,7 @@ pub fn effects<'c>(config: &'c Config, request: &Request<'_>, decision: &Decisio
         }
     }
     if config.metrics {
+        effects.counters.push(Counter::Requests);
         for (index, outcome) in decision.outcomes.iter().enumerate() {
             effects.counters.push(Counter::Decision(index, outcome.variant, outcome.reason));
         }
@@ -194,6 +208,87 @@ fn tags<'c>(config: &'c Config, request: &Request<'_>, decision: &Decision<'_>, 
     if stripped {
         effects.counters.push(Counter::Stripped);
     }
+}
+
+/// What the filter's own members of `baggage` begin with, also those of flags that are gone.
+const BAGGAGE_PREFIX: &[u8] = b"coalmine.";
+/// Longest `baggage` that is passed on, <https://www.w3.org/TR/baggage/#limits>.
+const BAGGAGE_BYTES: usize = 8192;
+
+/// Leaves in `baggage` the members of others and, in front of them, one for each flag with a variant. Members of
+/// others that exceed the limit are dropped, the last first.
+fn baggage(config: &Config, request: &Request<'_>, decision: &Decision<'_>, effects: &mut Effects<'_>) {
+    let mut line: Vec<u8> = Vec::new();
+    if config.mode == Mode::Enforce {
+        for (flag, outcome) in config.flags.iter().zip(&decision.outcomes) {
+            if outcome.variant.is_some() {
+                let member = format!("coalmine.{}={}", flag.name, variant_name(flag, outcome.variant));
+                push_member(&mut line, member.as_bytes());
+            }
+        }
+    }
+    let (mut forged, mut lines) = (false, 0usize);
+    for value in request.values(b"baggage") {
+        lines = lines.saturating_add(1);
+        for member in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+            if member
+                .get(..BAGGAGE_PREFIX.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(BAGGAGE_PREFIX))
+            {
+                forged = true;
+            } else if !member.is_empty()
+                && line.len().saturating_add(member.len()).saturating_add(1) <= BAGGAGE_BYTES
+            {
+                push_member(&mut line, member);
+            }
+        }
+    }
+    let mine = line.get(..BAGGAGE_PREFIX.len()) == Some(BAGGAGE_PREFIX);
+    if forged && !effects.counters.contains(&Counter::Stripped) {
+        effects.counters.push(Counter::Stripped);
+    }
+    match line.is_empty() {
+        _ if !forged && !mine => {}
+        true => effects.request.push(Change::Remove("baggage".into())),
+        false => effects.request.push(Change::Set("baggage".into(), line.into())),
+    }
+}
+
+fn push_member(line: &mut Vec<u8>, member: &[u8]) {
+    if !line.is_empty() {
+        line.push(b',');
+    }
+    line.extend_from_slice(member);
+}
+
+/// Where a client goes whose override has just been pinned: the same address without it. Nowhere when the path
+/// could be read as another host, or holds what a `Location` may not.
+fn redirect(config: &Config, request: &Request<'_>, decision: &Decision<'_>) -> Option<String> {
+    let pinned: Vec<&str> = config
+        .flags
+        .iter()
+        .zip(&decision.outcomes)
+        .filter(|(_, outcome)| outcome.reason == Reason::Override && matches!(outcome.pin, Keep::Set(_)))
+        .filter_map(|(flag, _)| flag.query.as_ref().filter(|query| query.redirect))
+        .map(|query| query.name.as_str())
+        .collect();
+    if pinned.is_empty() {
+        return None;
+    }
+    let (path, query) = request.path_and_query();
+    let is_local = path.first() == Some(&b'/') && !matches!(path.get(1), Some(b'/' | b'\\'));
+    let is_override = |pair: &&[u8]| {
+        let name = pair.split(|b| *b == b'=').next().unwrap_or_default();
+        pinned.iter().any(|pinned| pinned.as_bytes() == name)
+    };
+    let left: Vec<&[u8]> = query.split(|b| *b == b'&').filter(|pair| !is_override(pair)).collect();
+    let mut target = path.to_vec();
+    if !left.is_empty() {
+        target.push(b'?');
+        target.extend(left.join(&b'&'));
+    }
+    let is_plain = is_local && target.iter().all(u8::is_ascii_graphic);
+    String::from_utf8(target).ok().filter(|_| is_plain)
 }
 
 fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {

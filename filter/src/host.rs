@@ -17,8 +17,8 @@
 use crate::config::{Config, DEFAULT_TAG, OnBadConfig, Problem, Role, Severity};
 use crate::decide::{Ambient, Reason, Request, decide};
 use crate::effects::{
-    CONFIG_ERRORS, CONFIG_HASH, CONFIG_UNKNOWN, Change, Counter, FILTER_STATE, Response, effects,
-    private_cache_control,
+    CONFIG_ERRORS, CONFIG_GENERATION, CONFIG_HASH, CONFIG_UNKNOWN, Change, Counter, FILTER_STATE, Response,
+    effects, private_cache_control,
 };
 use crate::token::Keys;
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType, MetricType, Status};
@@ -35,6 +35,8 @@ struct Active {
     needs_clock: bool,
     /// Metric ids by flag, variant and reason, filled on first use.
     decisions: Vec<Vec<Cell<Option<u32>>>>,
+    /// The metric that every request counts in.
+    requests: Option<u32>,
 }
 
 impl Active {
@@ -44,7 +46,8 @@ impl Active {
             vec![Cell::new(None); count]
         };
         let decisions = config.flags.iter().map(cells).collect();
-        Active { needs_clock: config.needs_clock(), decisions, config, keys }
+        let requests = metric(MetricType::Counter, &Counter::Requests.metric(&config));
+        Active { needs_clock: config.needs_clock(), decisions, requests, config, keys }
     }
 
     fn count(&self, counter: Counter) {
@@ -58,6 +61,7 @@ impl Active {
                 }
                 cell.get()
             }
+            Counter::Requests => self.requests,
             plain => metric(MetricType::Counter, &plain.metric(&self.config)),
         };
         if let Some(id) = id {
@@ -114,6 +118,8 @@ struct Vm {
     metrics: Table<String, u32>,
     /// Root context, errors and unknown fields by plugin: the gauges are sums, or a good plugin would hide a bad one.
     faults: Table<Vec<u8>, (u32, u64, u64)>,
+    /// Configurations accepted so far.
+    generation: u64,
     /// Configurations by root context.
     roots: Table<u32, Rc<Active>>,
     /// The stream created last and its root context. Envoy creates a stream when its request headers arrive, so
@@ -187,6 +193,11 @@ extern "C" fn coalmine_on_configure(root: u32, size: usize) -> bool {
         return false;
     }
     gauge(CONFIG_HASH, u64::from(crate::bucket::murmur3(0, &[&json])));
+    let generation = vm(|vm| {
+        vm.generation = vm.generation.saturating_add(1);
+        vm.generation
+    });
+    gauge(CONFIG_GENERATION, generation);
     let active = Rc::new(Active::new(config, keys));
     vm(|vm| vm.roots.insert(root, active));
     true
@@ -249,14 +260,19 @@ extern "C" fn coalmine_on_request_headers(context: u32, _count: usize, _end: boo
         abi::remove_header(MapType::HttpRequestHeaders, DEFAULT_TAG);
         return Action::Continue;
     };
-    if let Some(response) = request(&active) {
+    let (response, redirect) = request(&active);
+    // Kept first: the redirect is a response too, and the one that sets the cookie.
+    if let Some(response) = response {
         vm(|vm| vm.responses.insert(context, Box::new(response)));
+    }
+    if redirect.is_some_and(|target| abi::redirect(&target)) {
+        return Action::Pause;
     }
     Action::Continue
 }
 
-/// Decides, changes the request, and returns what is left to do when the response comes.
-fn request(active: &Active) -> Option<Response> {
+/// Decides, changes the request, and returns what is left to do when the response comes, and where to redirect.
+fn request(active: &Active) -> (Option<Response>, Option<String>) {
     let Active { config, keys, needs_clock, .. } = active;
     let map = abi::header_map(MapType::HttpRequestHeaders);
     let Some(headers) = map.as_deref().and_then(pairs) else {
@@ -264,7 +280,7 @@ fn request(active: &Active) -> Option<Response> {
         for tag in &config.tags {
             abi::remove_header(MapType::HttpRequestHeaders, tag);
         }
-        return None;
+        return (None, None);
     };
     let principal = (config.role == Role::Mesh).then(principal).flatten();
     let request = Request { headers: &headers, principal: principal.as_deref() };
@@ -283,7 +299,7 @@ fn request(active: &Active) -> Option<Response> {
     if !effects.state.is_empty() {
         abi::set_property(FILTER_STATE, effects.state.as_bytes());
     }
-    (!effects.response.is_empty()).then_some(effects.response)
+    ((!effects.response.is_empty()).then_some(effects.response), effects.redirect)
 }
 
 #[unsafe(no_mangle)]
@@ -390,6 +406,16 @@ mod abi {
             vs: usize,
         ) -> u32;
         fn proxy_remove_header_map_value(map: MapType, key: *const u8, ks: usize) -> u32;
+        fn proxy_send_local_response(
+            status: u32,
+            details: *const u8,
+            ds: usize,
+            body: *const u8,
+            bs: usize,
+            headers: *const u8,
+            hs: usize,
+            grpc_status: i32,
+        ) -> u32;
         fn proxy_get_property(path: *const u8, ps: usize, data: *mut *mut u8, size: *mut usize) -> u32;
         fn proxy_set_property(path: *const u8, ps: usize, value: *const u8, vs: usize) -> u32;
         fn proxy_define_metric(kind: MetricType, name: *const u8, ns: usize, id: *mut u32) -> u32;
@@ -448,6 +474,26 @@ mod abi {
 
     pub(super) fn remove_header(map: MapType, name: &str) {
         unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) };
+    }
+
+    /// Answers with a redirect, and says whether the host does.
+    pub(super) fn redirect(target: &str) -> bool {
+        const DETAILS: &str = "coalmine_override_pinned";
+        let headers: [(&[u8], &[u8]); 2] =
+            [(b"location", target.as_bytes()), (b"cache-control", b"no-store")];
+        let mut map = (headers.len() as u32).to_le_bytes().to_vec();
+        for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+            map.extend((text.len() as u32).to_le_bytes());
+        }
+        for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+            map.extend(*text);
+            map.push(0);
+        }
+        let (details, body) = (DETAILS.as_bytes(), std::ptr::null());
+        let (size, map_size) = (details.len(), map.len());
+        is_ok(unsafe {
+            proxy_send_local_response(302, details.as_ptr(), size, body, 0, map.as_ptr(), map_size, -1)
+        })
     }
 
     pub(super) fn property(path: &[&str]) -> Option<Box<[u8]>> {

@@ -1,12 +1,17 @@
 //! The command line: arguments, exit codes and what each command prints.
 
 mod args;
+mod baseline;
 mod decide;
 mod explain;
+mod graph;
 mod human;
 mod input;
 mod lint;
+mod lsp;
+mod route;
 mod state;
+mod watch;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -50,11 +55,7 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(error)) => {
-            // A reader that went away, such as `head`, is no error of ours.
-            let broken_pipe = error.chain().any(|cause| {
-                cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-            });
-            if broken_pipe {
+            if is_broken_pipe(&error) {
                 return Exit::Clean.into();
             }
             eprintln!("coalmine: {error:#}");
@@ -64,17 +65,33 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// A reader that went away, such as `head`, is no error of ours.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}
+
 fn run(args: Args) -> anyhow::Result<Exit> {
     let color = use_color(args.color);
     match args.command {
-        Command::Lint(lint) => lint::run(&lint, &args.common, color),
+        Command::Lint(lint) if lint.watch => watch::run(&lint, &args.common, color),
+        Command::Lint(lint) => lint::once(&lint, &args.common, color),
         Command::Rules { format } => explain::rules(format),
         Command::Explain { rule } => explain::explain(&rule, color),
+        Command::Graph(graph) => graph::run(&graph, &args.common),
+        Command::Route(route) => route::run(&route, &args.common, color),
         Command::Decide(decide) => decide::run(&decide, &args.common),
+        Command::Lsp(lsp) => lsp::run(&lsp, &args.common),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "coalmine", &mut out);
             io::stdout().write_all(&out)?;
+            Ok(Exit::Clean)
+        }
+        Command::Man { folder } => {
+            std::fs::create_dir_all(&folder)?;
+            clap_mangen::generate_to(Args::command(), &folder)?;
             Ok(Exit::Clean)
         }
     }

@@ -1,6 +1,8 @@
 //! What a match on the `cookie` header looks for, found by asking it about crafted headers. Knows regexes
 //! and cookies, nothing of where they are written.
 
+use std::sync::Arc;
+
 use crate::re2::{Regex, Run};
 use crate::resource::field::Map;
 use crate::resource::networking::{StringMatch, VirtualService};
@@ -11,7 +13,7 @@ use crate::span::Spanned;
 enum Matcher {
     Exact(String),
     Prefix(String),
-    Regex(Regex),
+    Regex(Arc<Regex>),
 }
 
 impl Matcher {
@@ -59,9 +61,10 @@ pub(crate) fn cookie_tests(spec: &VirtualService) -> Vec<CookieTest<'_>> {
 }
 
 impl<'a> CookieTest<'a> {
-    fn new(test: &'a StringMatch) -> Option<Self> {
+    /// The test, if the cookie it looks for is understood.
+    pub(crate) fn new(test: &'a StringMatch) -> Option<Self> {
         let (written, field, matcher) = if let Some(text) = test.regex.as_ref() {
-            (text, "regex", Matcher::Regex(Regex::parse(text).ok()?))
+            (text, "regex", Matcher::Regex(Regex::shared(text).ok()?))
         } else if let Some(text) = test.exact.as_ref() {
             (text, "exact", Matcher::Exact(text.value.clone()))
         } else {
@@ -167,7 +170,7 @@ impl<'a> CookieTest<'a> {
                 ';' if !in_class => {
                     let (before, after) = text.split_at_checked(index + 1)?;
                     let better = Self {
-                        matcher: Matcher::Regex(Regex::parse(&format!("{before} *{after}")).ok()?),
+                        matcher: Matcher::Regex(Arc::new(Regex::parse(&format!("{before} *{after}")).ok()?)),
                         pair: self.pair.clone(),
                         ..*self
                     };

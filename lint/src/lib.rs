@@ -13,10 +13,15 @@
     )
 )]
 
+pub mod baseline;
 mod cookie;
 mod diagnostic;
 mod files;
+mod fingerprint;
 pub mod fix;
+pub mod graph;
+pub mod ide;
+mod incremental;
 pub mod line_index;
 mod linter;
 pub mod mesh;
@@ -25,6 +30,7 @@ mod re2;
 pub mod render;
 pub mod report;
 pub mod resource;
+pub mod route;
 pub mod rule;
 pub mod rules;
 pub mod schema;
@@ -39,6 +45,7 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Edit, Fix, Related, ResourceName, Safety, Severity};
 pub use files::{File, Files};
+pub use incremental::Incremental;
 pub use linter::{Input, lint};
 pub use report::{Linted, Report, Summary};
 pub use settings::Settings;

@@ -1,6 +1,7 @@
 //! The one pipeline: texts to documents to objects to states to findings. CLI, language server and
-//! wasm bindings all call [`lint`].
+//! wasm bindings all call [`lint`], or keep an [`Incremental`](crate::Incremental), which takes the same steps.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use rustc_hash::FxHashSet;
@@ -11,14 +12,16 @@ use crate::mesh::Mesh;
 use crate::mesh::config::MeshConfig;
 use crate::report::Report;
 use crate::resource::{Resource, lower};
-use crate::rule::{Check, Context, InputContext, Rule};
+use crate::rule::{Check, Context, InputContext};
 use crate::rules::RULES;
 use crate::settings::{Level, Settings};
+use crate::shape::Surroundings;
+use crate::span::FileId;
 use crate::states::states;
 use crate::suppress::Suppressions;
 use crate::yaml::{Document, Limits, Problem, parse};
 
-/// Everything read from a set of files, before any rule.
+/// Everything read from a set of files, before any rule. All lists are in the order of the files.
 #[derive(Debug, Default)]
 pub struct Input {
     /// Every document of every file.
@@ -44,19 +47,134 @@ impl Input {
         input
     }
 
+    /// Reads one file again, whose text has changed.
+    pub(crate) fn read_again(&mut self, files: &Files, settings: &Settings, id: FileId) {
+        let Some(file) = files.get(id) else { return };
+        let old = self.part(id);
+        let (documents, problems) = parse(id, file, Limits::default());
+        let mut resources = lower(&documents, |_| settings.namespace_for(file.name()));
+        for resource in &mut resources {
+            resource.document += old.documents.start;
+        }
+        let (before, after) = (old.documents.len(), documents.len());
+        for resource in self.resources.get_mut(old.resources.end..).unwrap_or_default() {
+            resource.document = resource.document - before + after;
+        }
+        self.documents.splice(old.documents, documents);
+        self.problems.splice(old.problems, problems);
+        self.resources.splice(old.resources, resources);
+    }
+
+    /// What of the lists comes from one file.
+    pub(crate) fn part(&self, id: FileId) -> Part {
+        Part {
+            documents: range(&self.documents, id, Document::file),
+            problems: range(&self.problems, id, |problem| problem.span.file),
+            resources: range(&self.resources, id, |resource| resource.span.file),
+        }
+    }
+
     /// Mesh-wide settings: the given ones, else those of a ConfigMap `istio` in the input, else Istio's defaults.
     #[must_use]
     pub fn mesh_config(&self, settings: &Settings) -> MeshConfig {
         settings.mesh.clone().or_else(|| MeshConfig::find(&self.resources)).unwrap_or_default()
     }
+
+    pub(crate) fn surroundings(&self, files: &Files) -> Surroundings {
+        Surroundings::new(files, &self.documents, &self.resources)
+    }
+}
+
+/// The places of one file in the lists of an [`Input`].
+pub(crate) struct Part {
+    documents: Range<usize>,
+    problems: Range<usize>,
+    resources: Range<usize>,
+}
+
+fn range<T>(list: &[T], id: FileId, file: impl Fn(&T) -> FileId) -> Range<usize> {
+    let start = list.partition_point(|item| file(item) < id);
+    let end = list.partition_point(|item| file(item) <= id);
+    start..end
 }
 
 /// Lints a set of files as one deployment.
 #[must_use]
 pub fn lint(files: &Files, settings: &Settings) -> Report {
     let input = Input::read(files, settings);
-    let found = run(RULES, files, settings, &input);
-    let suppressions = Suppressions::new(files, &input, settings.assume);
+    let surroundings = input.surroundings(files);
+    let mut found = Vec::new();
+    for (id, _) in files.iter() {
+        found.append(&mut judge_file(files, settings, &input, &surroundings, id));
+    }
+    judge(files, settings, &input, found, &|| false).unwrap_or_default()
+}
+
+/// What the rules about text and shape find in one file.
+pub(crate) fn judge_file(
+    files: &Files,
+    settings: &Settings,
+    input: &Input,
+    surroundings: &Surroundings,
+    id: FileId,
+) -> Vec<Diagnostic> {
+    let part = input.part(id);
+    let shape = OnceLock::new();
+    let mut found = Vec::new();
+    for rule in RULES.iter().filter(|rule| settings.runs(rule.id)) {
+        let Check::Input(check) = rule.check else { continue };
+        let mut context = InputContext {
+            rule,
+            files,
+            documents: &input.documents,
+            judged: part.documents.clone(),
+            problems: input.problems.get(part.problems.clone()).unwrap_or_default(),
+            resources: input.resources.get(part.resources.clone()).unwrap_or_default(),
+            surroundings,
+            shape: &shape,
+            found: Vec::new(),
+        };
+        check(&mut context);
+        found.append(&mut context.found);
+    }
+    found
+}
+
+/// The report, from what was found in each file and what the rules about meaning find in each state; `None` when
+/// it was interrupted, which is asked before every rule.
+pub(crate) fn judge(
+    files: &Files,
+    settings: &Settings,
+    input: &Input,
+    mut found: Vec<Diagnostic>,
+    interrupted: &dyn Fn() -> bool,
+) -> Option<Report> {
+    let config = input.mesh_config(settings);
+    for state in states(files, &input.resources, settings) {
+        let mesh = Mesh::new(state.resources, &config, settings.assume);
+        for rule in RULES.iter().filter(|rule| settings.runs(rule.id)) {
+            let Check::State(check) = rule.check else { continue };
+            if interrupted() {
+                return None;
+            }
+            let mut context = Context {
+                rule,
+                files,
+                documents: &input.documents,
+                resources: &input.resources,
+                mesh: &mesh,
+                duplicates: &state.duplicates,
+                in_rollout: !settings.rollout.is_empty(),
+                found: Vec::new(),
+            };
+            check(&mut context);
+            found.append(&mut context.found);
+        }
+    }
+    // Each finding once, however many states have it.
+    let mut seen = FxHashSet::default();
+    found.retain(|diagnostic| seen.insert((diagnostic.rule, diagnostic.span, diagnostic.message.clone())));
+    let suppressions = Suppressions::new(files, input, settings.assume);
     let (mut diagnostics, suppressed) = suppressions.apply(found, |rule| settings.runs(rule));
     diagnostics.retain_mut(|diagnostic| {
         let file = diagnostic.span.file;
@@ -74,7 +192,7 @@ pub fn lint(files: &Files, settings: &Settings) -> Report {
         (diagnostic.span.file, diagnostic.span.start, diagnostic.span.end, diagnostic.rule)
     };
     diagnostics.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.message.cmp(&b.message)));
-    Report {
+    Some(Report {
         diagnostics,
         files: files.iter().filter(|(id, _)| !files.is_context(*id)).count(),
         documents: input
@@ -83,52 +201,6 @@ pub fn lint(files: &Files, settings: &Settings) -> Report {
             .filter(|document| document.root().is_some() && !files.is_context(document.file()))
             .count(),
         suppressed,
-    }
-}
-
-/// Runs rules over everything that was read; each finding once, however many states have it.
-pub(crate) fn run(
-    rules: &[&'static Rule],
-    files: &Files,
-    settings: &Settings,
-    input: &Input,
-) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    let shape = OnceLock::new();
-    for rule in rules.iter().filter(|rule| settings.runs(rule.id)) {
-        let Check::Input(check) = rule.check else { continue };
-        let mut context = InputContext {
-            rule,
-            files,
-            documents: &input.documents,
-            problems: &input.problems,
-            resources: &input.resources,
-            shape: &shape,
-            found: Vec::new(),
-        };
-        check(&mut context);
-        found.append(&mut context.found);
-    }
-    let config = input.mesh_config(settings);
-    for state in states(files, &input.resources, settings) {
-        let mesh = Mesh::new(state.resources, &config, settings.assume);
-        for rule in rules.iter().filter(|rule| settings.runs(rule.id)) {
-            let Check::State(check) = rule.check else { continue };
-            let mut context = Context {
-                rule,
-                files,
-                documents: &input.documents,
-                resources: &input.resources,
-                mesh: &mesh,
-                duplicates: &state.duplicates,
-                in_rollout: !settings.rollout.is_empty(),
-                found: Vec::new(),
-            };
-            check(&mut context);
-            found.append(&mut context.found);
-        }
-    }
-    let mut seen = FxHashSet::default();
-    found.retain(|diagnostic| seen.insert((diagnostic.rule, diagnostic.span, diagnostic.message.clone())));
-    found
+        baselined: None,
+    })
 }

@@ -6,7 +6,7 @@
 //! accept: Istio's validation compiles with Go, Envoy runs RE2 over the whole value. One grammar in one
 //! file, though it is long: every method reads from where the last one stopped.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Bytes that Istio accepts in one regex (`validateStringRegexp`).
 pub const MAX_LEN: usize = 1024;
@@ -78,6 +78,26 @@ impl Regex {
         Ok(Self { translated: parser.out, runs: parser.runs, shape, program: OnceLock::new() })
     }
 
+    /// [`Regex::parse`], for those that are asked for again after every keystroke in an editor, and that many
+    /// objects have in common: the last few are kept, because it is the first match that costs.
+    ///
+    /// # Errors
+    /// As [`Regex::parse`].
+    pub fn shared(text: &str) -> Result<Arc<Self>, Error> {
+        const KEPT: usize = 32;
+        static KNOWN: Mutex<Vec<(String, Arc<Regex>)>> = Mutex::new(Vec::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, regex)) = known.iter().find(|(own, _)| own == text) {
+            return Ok(Arc::clone(regex));
+        }
+        let regex = Arc::new(Self::parse(text)?);
+        if known.len() == KEPT {
+            known.remove(0);
+        }
+        known.push((text.to_owned(), Arc::clone(&regex)));
+        Ok(regex)
+    }
+
     /// Whether Envoy finds that the whole text matches.
     #[must_use]
     pub fn is_full_match(&self, text: &str) -> bool {
@@ -89,6 +109,30 @@ impl Regex {
                 .ok()
         });
         program.as_ref().is_some_and(|program| program.is_match(text.as_bytes()))
+    }
+
+    /// The text with every match replaced, `\\1` standing for what the first group matched: RE2's
+    /// `GlobalReplace`.
+    #[must_use]
+    pub fn replace_all(&self, text: &str, rewrite: &str) -> String {
+        let program = regex::RegexBuilder::new(&self.translated).nest_limit(400).size_limit(4 << 20).build();
+        let Ok(program) = program else { return text.to_owned() };
+        let substitute = |captures: &regex::Captures<'_>| {
+            let mut out = String::new();
+            let mut rest = rewrite.chars();
+            while let Some(c) = rest.next() {
+                match (c, if c == '\\' { rest.next() } else { None }) {
+                    ('\\', Some(digit)) if digit.is_ascii_digit() => {
+                        let group = digit.to_digit(10).unwrap_or(0) as usize;
+                        out.push_str(captures.get(group).map_or("", |found| found.as_str()));
+                    }
+                    ('\\', Some(other)) => out.push(other),
+                    _ => out.push(c),
+                }
+            }
+            out
+        };
+        program.replace_all(text, substitute).into_owned()
     }
 
     /// The literal characters, in order.
@@ -385,7 +429,7 @@ impl<'t> Parser<'t> {
         self.end_run(false);
         if !self.eat("(?") {
             self.at += 1;
-            self.push_group(start, "(?:");
+            self.push_group(start, "(");
             return Ok(());
         }
         for (look, name) in
@@ -407,7 +451,7 @@ impl<'t> Parser<'t> {
                 return self.fail(start, format!("two groups have the name `{name}`"));
             }
             self.names.push(name);
-            self.push_group(start, "(?:");
+            self.push_group(start, "(");
             return Ok(());
         }
         self.flags(start)

@@ -13,6 +13,8 @@ pub struct Report {
     pub documents: usize,
     /// Findings that a suppression hid.
     pub suppressed: usize,
+    /// Findings that a baseline hid; `None` when there was none.
+    pub baselined: Option<usize>,
 }
 
 impl Report {
@@ -53,6 +55,8 @@ pub struct Summary {
     pub infos: usize,
     /// Findings that a suppression hid.
     pub suppressed: usize,
+    /// Findings that a baseline hid; `None` when there was none.
+    pub baselined: Option<usize>,
 }
 
 impl Summary {
@@ -66,6 +70,7 @@ impl Summary {
             warnings: sum.warnings + report.count(Severity::Warning),
             infos: sum.infos + report.count(Severity::Info),
             suppressed: sum.suppressed + report.suppressed,
+            baselined: report.baselined.map(|n| n + sum.baselined.unwrap_or(0)).or(sum.baselined),
         })
     }
 }

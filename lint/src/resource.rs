@@ -29,6 +29,8 @@ pub enum Spec {
     HorizontalPodAutoscaler(Box<HorizontalPodAutoscaler>),
     /// `data` of a ConfigMap.
     ConfigMap(Map<String>),
+    /// `stringData` of a Secret; what `data` hides in base64 is nobody's business here.
+    Secret(Map<String>),
     VirtualService(Box<VirtualService>),
     DestinationRule(Box<DestinationRule>),
     Gateway(Box<Gateway>),
@@ -198,8 +200,10 @@ fn spec(group: &str, kind: &str, node: NodeRef<'_>) -> Spec {
     fn of<T: DeserializeOwned + Default>(node: NodeRef<'_>) -> Box<T> {
         Box::new(node.get("spec").map(decode).unwrap_or_default())
     }
-    let template =
-        |owner: TemplateOwner| Spec::Workload(Box::new(owner.template.0.unwrap_or_default_value()));
+    let template = |owner: TemplateOwner| {
+        let template = owner.template.0.unwrap_or_default_value();
+        Spec::Workload(Box::new(PodTemplate { replicas: owner.replicas, ..template }))
+    };
     match (group, kind) {
         ("", "Namespace") => Spec::Namespace,
         ("", "Service") => Spec::Service(of(node)),
@@ -207,6 +211,7 @@ fn spec(group: &str, kind: &str, node: NodeRef<'_>) -> Spec {
         ("", "Pod") => Spec::Workload(Box::new(PodTemplate {
             metadata: Opt(node.get("metadata").and_then(|m| from_node::<Spanned<PodMetadata>>(m).ok())),
             spec: Opt(node.get("spec").and_then(|s| from_node::<Spanned<PodSpec>>(s).ok())),
+            replicas: Opt::default(),
         })),
         ("", "ReplicationController")
         | (
@@ -217,6 +222,7 @@ fn spec(group: &str, kind: &str, node: NodeRef<'_>) -> Spec {
             let job = of::<CronJob>(node).job_template.0.and_then(|job| job.value.spec.0);
             template(job.unwrap_or_default_value())
         }
+        ("", "Secret") => Spec::Secret(node.get("stringData").map(decode).unwrap_or_default()),
         ("autoscaling", "HorizontalPodAutoscaler") => Spec::HorizontalPodAutoscaler(of(node)),
         ("networking.istio.io", "VirtualService") => Spec::VirtualService(of(node)),
         ("networking.istio.io", "DestinationRule") => Spec::DestinationRule(of(node)),
@@ -250,6 +256,7 @@ fn entry_template(entry: WorkloadEntry, group_labels: Map<String>) -> Spec {
     Spec::Workload(Box::new(PodTemplate {
         metadata: Opt(Some(Spanned { span, value: metadata })),
         spec: Opt::default(),
+        replicas: Opt::default(),
     }))
 }
 

@@ -1,5 +1,6 @@
-//! What a rule is: metadata, documentation and a check over the input's text or over one state's model.
+//! What a rule is: metadata, documentation and a check over one file's text or over one state's model.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use crate::diagnostic::{Diagnostic, ResourceName, Severity};
@@ -80,7 +81,7 @@ impl FixKind {
 /// How a rule looks at the input.
 #[derive(Clone, Copy, Debug)]
 pub enum Check {
-    /// Once, over everything that was read.
+    /// Once for every file.
     Input(fn(&mut InputContext<'_>)),
     /// Once for every state of the deployment.
     State(fn(&mut Context<'_>)),
@@ -179,17 +180,22 @@ pub fn name_of(resource: &Resource) -> ResourceName {
     }
 }
 
-/// Everything that was read, for rules about text and shape.
+/// One file, for rules about text and shape. What such a rule finds in a file follows from that file and the
+/// [`shape::Surroundings`] alone, so that an editor need not ask again about the files that were not edited.
 pub struct InputContext<'a> {
     pub(crate) rule: &'static Rule,
     /// The texts.
     pub files: &'a Files,
-    /// Every document of every file.
+    /// Every document of every file; [`Resource::node`] finds an object's tree in it.
     pub documents: &'a [Document],
-    /// What the YAML layer found.
+    /// Which documents are those of the file.
+    pub judged: Range<usize>,
+    /// What the YAML layer found in the file.
     pub problems: &'a [Problem],
-    /// Every object of every document.
+    /// Every object of the file.
     pub resources: &'a [Resource],
+    /// What of the other files counts.
+    pub(crate) surroundings: &'a shape::Surroundings,
     /// What is wrong with the objects' fields, found when the first rule asks.
     pub(crate) shape: &'a OnceLock<Vec<shape::Problem>>,
     pub(crate) found: Vec<Diagnostic>,
@@ -198,7 +204,10 @@ pub struct InputContext<'a> {
 impl<'a> InputContext<'a> {
     /// What is wrong with the objects' fields.
     pub(crate) fn shape(&self) -> &'a [shape::Problem] {
-        self.shape.get_or_init(|| shape::problems(self.files, self.documents, self.resources))
+        self.shape.get_or_init(|| {
+            let (documents, judged) = (self.documents, self.judged.clone());
+            shape::problems(self.files, documents, judged, self.resources, self.surroundings)
+        })
     }
 
     /// Reports a finding; the result takes help, related places and a fix.

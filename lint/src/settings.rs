@@ -1,11 +1,15 @@
 //! What a run is told: the parsed form of `coalmine.yaml` and of the command line.
 
+pub mod schema;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use globset::{Glob, GlobMatcher};
-use serde::Deserialize;
+use serde::de;
+use serde::{Deserialize, Deserializer};
 
 use crate::diagnostic::Severity;
 use crate::mesh::Assume;
@@ -92,41 +96,75 @@ impl Default for Settings {
     }
 }
 
+/// Text that is text in YAML: a number or `true` where a name belongs is a mistake, or needs quotes.
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Text;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text; quote it if it is text")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigFile {
-    namespace: Option<String>,
-    assume: Option<String>,
-    #[serde(default)]
-    rules: BTreeMap<String, String>,
-    #[serde(default)]
-    paths: Vec<ConfigPath>,
+    namespace: Option<Text>,
+    assume: Option<Text>,
+    rules: Option<BTreeMap<String, Text>>,
+    paths: Option<Vec<ConfigPath>>,
     mesh: Option<serde_yaml::Value>,
-    #[serde(default)]
-    rollout: Vec<serde_yaml::Value>,
+    rollout: Option<Vec<serde_yaml::Value>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigPath {
-    glob: String,
-    namespace: Option<String>,
-    #[serde(default)]
-    rules: BTreeMap<String, String>,
+    glob: Text,
+    namespace: Option<Text>,
+    rules: Option<BTreeMap<String, Text>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigNamedStep {
     name: String,
-    actions: Vec<ConfigAction>,
+    actions: Vec<BTreeMap<String, serde_yaml::Value>>,
+}
+
+/// The fields of MeshConfig that are read, to refuse wrong types; it has many more.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code)] // read for their types; MeshConfig reads the values
+struct ConfigMesh {
+    root_namespace: Option<String>,
+    enable_auto_mtls: Option<bool>,
+    outbound_traffic_policy: Option<ConfigOutbound>,
+    default_service_export_to: Option<Vec<String>>,
+    default_virtual_service_export_to: Option<Vec<String>>,
+    default_destination_rule_export_to: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigAction {
-    apply: Option<serde_yaml::Value>,
-    delete: Option<serde_yaml::Value>,
+#[allow(dead_code)] // as above
+struct ConfigOutbound {
+    mode: Option<ConfigOutboundMode>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum ConfigOutboundMode {
+    AllowAny,
+    RegistryOnly,
 }
 
 /// A path, or a list of them.
@@ -160,8 +198,7 @@ fn level(rule: &str, text: &str) -> Result<Level, String> {
         return Err(format!("unknown rule `{rule}`{hint}"));
     }
     match text {
-        // YAML 1.1 reads a bare `off` as false, and so may the reader of the config file.
-        "off" | "false" => Ok(Level::Off),
+        "off" => Ok(Level::Off),
         "info" => Ok(Level::Report(Severity::Info)),
         "warning" => Ok(Level::Report(Severity::Warning)),
         "error" => Ok(Level::Report(Severity::Error)),
@@ -169,10 +206,10 @@ fn level(rule: &str, text: &str) -> Result<Level, String> {
     }
 }
 
-fn levels(rules: BTreeMap<String, String>) -> Result<BTreeMap<String, Level>, String> {
+fn levels(rules: BTreeMap<String, Text>) -> Result<BTreeMap<String, Level>, String> {
     rules
         .into_iter()
-        .map(|(rule, text)| {
+        .map(|(rule, Text(text))| {
             let level = level(&rule, &text)?;
             Ok((rule, level))
         })
@@ -201,26 +238,27 @@ impl Settings {
         let file: Option<ConfigFile> = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
         let mut settings = Self { base: clean(base), ..Self::default() };
         let Some(file) = file else { return Ok(settings) };
-        if let Some(namespace) = file.namespace {
+        if let Some(Text(namespace)) = file.namespace {
             settings.namespace = namespace;
         }
-        if let Some(assume) = file.assume {
+        if let Some(Text(assume)) = file.assume {
             settings.assume = parse_assume(&assume)?;
         }
-        settings.rules = levels(file.rules)?;
-        for path in file.paths {
-            let glob = Glob::new(&path.glob).map_err(|error| format!("paths: {error}"))?;
+        settings.rules = levels(file.rules.unwrap_or_default())?;
+        for path in file.paths.unwrap_or_default() {
+            let glob = Glob::new(&path.glob.0).map_err(|error| format!("paths: {error}"))?;
             settings.paths.push(PathSettings {
                 glob: glob.compile_matcher(),
-                namespace: path.namespace,
-                rules: levels(path.rules)?,
+                namespace: path.namespace.map(|Text(namespace)| namespace),
+                rules: levels(path.rules.unwrap_or_default())?,
             });
         }
         if let Some(mesh) = file.mesh {
+            serde_yaml::from_value::<ConfigMesh>(mesh.clone()).map_err(|error| format!("mesh: {error}"))?;
             let text = serde_yaml::to_string(&mesh).map_err(|error| error.to_string())?;
             settings.mesh = Some(MeshConfig::parse("mesh", &text)?);
         }
-        for (index, value) in file.rollout.into_iter().enumerate() {
+        for (index, value) in file.rollout.unwrap_or_default().into_iter().enumerate() {
             let step = step(value).map_err(|error| format!("rollout[{index}]: {error}"))?;
             settings.rollout.push(step);
         }
@@ -301,10 +339,13 @@ fn step(value: serde_yaml::Value) -> Result<Step, String> {
             ));
         }
     };
-    let actions = named.actions.into_iter().map(|action| match (action.apply, action.delete) {
-        (Some(value), None) => paths(value).map(Action::Apply),
-        (None, Some(value)) => paths(value).map(Action::Delete),
-        _ => Err("an action is either `apply` or `delete`".to_owned()),
+    let actions = named.actions.into_iter().map(|action| {
+        let mut fields = action.into_iter();
+        match (fields.next().map(|(key, value)| (key, paths(value))), fields.next()) {
+            (Some((key, paths)), None) if key == "apply" => paths.map(Action::Apply),
+            (Some((key, paths)), None) if key == "delete" => paths.map(Action::Delete),
+            _ => Err("an action is either `apply` or `delete`".to_owned()),
+        }
     });
     let actions = actions.collect::<Result<_, _>>().map_err(|error| format!("{}: {error}", named.name))?;
     Ok(Step { actions, name: named.name })
@@ -345,7 +386,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_yaml_reads_as_something_else_needs_quotes() {
+        let error = Settings::parse("namespace: 7", "").unwrap_err();
+        assert!(error.contains("quote it if it is text") && error.contains("line 1"), "{error}");
+        assert_eq!(Settings::parse("namespace: '7'", "").unwrap().namespace, "7");
+        assert!(Settings::parse("mesh: {enableAutoMtls: maybe}", "").unwrap_err().starts_with("mesh: "));
+    }
+
+    #[test]
     fn an_empty_file_changes_nothing() {
+        assert!(
+            Settings::parse("rules:\n# all commented out\npaths:\nrollout:\n", "").unwrap().rules.is_empty()
+        );
         assert_eq!(Settings::parse("", "").unwrap().namespace, "default");
         assert_eq!(Settings::parse("# nothing\n", "").unwrap().namespace, "default");
     }

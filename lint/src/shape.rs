@@ -8,6 +8,7 @@ mod scalar;
 mod webhook;
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -63,16 +64,39 @@ pub(crate) fn report(ctx: &mut InputContext<'_>, kind: Kind) {
     }
 }
 
-/// Every problem of every object, in the order of the text of each.
-pub(crate) fn problems(files: &Files, documents: &[Document], resources: &[Resource]) -> Vec<Problem> {
-    let patches = patches::patch_files(files, documents);
-    let delegates = webhook::Delegates::new(resources);
+/// What the judgement of one file depends on in the others.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Surroundings {
+    patches: FxHashSet<String>,
+    delegates: webhook::Delegates,
+}
+
+impl Surroundings {
+    pub(crate) fn new(files: &Files, documents: &[Document], resources: &[Resource]) -> Self {
+        Self {
+            patches: patches::patch_files(files, documents),
+            delegates: webhook::Delegates::new(resources),
+        }
+    }
+}
+
+/// Every problem of every object, in the order of the text of each. `resources` are those of the documents in
+/// `judged`.
+pub(crate) fn problems(
+    files: &Files,
+    documents: &[Document],
+    judged: Range<usize>,
+    resources: &[Resource],
+    surroundings: &Surroundings,
+) -> Vec<Problem> {
+    let Surroundings { patches, delegates } = surroundings;
     let mut by_document: FxHashMap<usize, Vec<usize>> = FxHashMap::default();
     for (index, resource) in resources.iter().enumerate() {
         by_document.entry(resource.document).or_default().push(index);
     }
     let mut found = Vec::new();
-    for (index, document) in documents.iter().enumerate() {
+    for index in judged {
+        let Some(document) = documents.get(index) else { continue };
         let Some(root) = document.root() else { continue };
         // Aliases stay inside their document, so what was reported is remembered no longer.
         let mut walker = Walker::new(&mut found);
@@ -87,7 +111,7 @@ pub(crate) fn problems(files: &Files, documents: &[Document], resources: &[Resou
                 walker.is_crd =
                     resource.group().contains("istio.io") || resource.group().contains("gateway.");
                 walker.resource(resource, node);
-                webhook::check(&mut walker, resource, node, &delegates);
+                webhook::check(&mut walker, resource, node, delegates);
             }
         }
         walker.resource = None;

@@ -79,7 +79,7 @@ fn broken() -> TempDir {
 #[test]
 fn the_exit_code_is_the_same_in_every_format() {
     let dir = broken();
-    for format in ["human", "concise", "json", "github"] {
+    for format in ["human", "concise", "json", "sarif", "github", "gitlab", "junit"] {
         let code = |more: &[&str]| {
             coalmine(dir.path(), &[&["lint", "--format", format], more].concat()).status.code()
         };
@@ -256,4 +256,199 @@ fn the_finding_in_the_readme_is_what_the_command_prints() {
     let finding = printed.split("\n1 error").next().unwrap().trim_end();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     assert!(readme.contains(finding), "{printed}");
+}
+
+#[test]
+fn a_baseline_hides_what_is_known_in_every_format_and_nothing_else() {
+    let dir = broken();
+    let written = coalmine(dir.path(), &["lint", "--write-baseline", "known.json"]);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    assert!(stderr(&written).contains("wrote 2 findings to known.json"), "{}", stderr(&written));
+    // Lines move, and the run starts elsewhere and names the files otherwise.
+    let route = dir.path().join("route.yaml");
+    fs::write(&route, format!("# moved\n\n{ROUTE}")).unwrap();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    for format in ["human", "concise", "json", "sarif", "github", "gitlab", "junit"] {
+        let args = ["lint", "--format", format, "--baseline", "../known.json"];
+        let sub = coalmine(&dir.path().join("sub"), &[&args[..], &[".."]].concat());
+        let absolute =
+            coalmine(&dir.path().join("sub"), &[&args[..], &[dir.path().to_str().unwrap()]].concat());
+        for output in [sub, absolute] {
+            assert_eq!(output.status.code(), Some(0), "{format}: {}", stderr(&output));
+            let found = stdout(&output);
+            let is_hidden = match format {
+                "sarif" => found.contains("\"results\": []"),
+                _ => !found.contains("unknown-subset"),
+            };
+            assert!(is_hidden, "{format}: {found}");
+            assert_eq!(stderr(&output), "", "{format}");
+        }
+    }
+    let human = coalmine(dir.path(), &["lint", "--baseline", "known.json"]);
+    assert!(stdout(&human).contains("No findings in 3 documents of 3 files, 2 in the baseline"));
+    let json = coalmine(dir.path(), &["lint", "--baseline", "known.json", "--format", "json"]);
+    assert!(stdout(&json).contains("\"baselined\": 2"), "{}", stdout(&json));
+
+    fs::write(&route, ROUTE.replace("v1.0", "v3")).unwrap();
+    let other = coalmine(dir.path(), &["lint", "--baseline", "known.json", "--format", "concise"]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(stdout(&other).contains("route.yaml:12:17: error[unknown-subset]"), "{}", stdout(&other));
+    assert!(stderr(&other).contains("1 entry is stale"), "{}", stderr(&other));
+    assert!(stderr(&other).contains("  route.yaml: unknown-subset"), "{}", stderr(&other));
+}
+
+#[test]
+fn only_what_a_run_looked_at_can_be_stale() {
+    let dir = broken();
+    coalmine(dir.path(), &["lint", "--write-baseline", "known.json"]);
+    let quiet = |args: &[&str]| {
+        let output = coalmine(dir.path(), &[&["lint", "--baseline", "known.json"], args].concat());
+        assert_eq!(stderr(&output), "", "{args:?}");
+    };
+    quiet(&["service.yaml"]);
+    quiet(&["--ignore", "unknown-subset"]);
+    quiet(&["--select", "yaml-syntax"]);
+    fs::remove_file(dir.path().join("route.yaml")).unwrap();
+    let gone = coalmine(dir.path(), &["lint", "--baseline", "known.json", "service.yaml"]);
+    assert!(stderr(&gone).contains("1 entry is stale"), "{}", stderr(&gone));
+}
+
+#[test]
+fn a_baseline_is_neither_guessed_nor_written_from_a_part() {
+    let dir = broken();
+    let missing = coalmine(dir.path(), &["lint", "--baseline", "known.json"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("write it with --write-baseline"), "{}", stderr(&missing));
+    let partial = coalmine(dir.path(), &["lint", ".", "nowhere", "--write-baseline", "known.json"]);
+    assert_eq!(partial.status.code(), Some(2));
+    assert!(stderr(&partial).contains("not written"), "{}", stderr(&partial));
+    assert!(!dir.path().join("known.json").exists());
+    fs::write(dir.path().join("known.json"), "{\"version\": 7, \"findings\": []}").unwrap();
+    let newer = coalmine(dir.path(), &["lint", "--baseline", "known.json"]);
+    assert_eq!(newer.status.code(), Some(2));
+    assert!(stderr(&newer).contains("version 7"), "{}", stderr(&newer));
+}
+
+#[test]
+fn a_changed_file_lints_its_whole_deployment_and_no_other() {
+    let renamed = SERVICE.replace("name: reviews", "name: ratings");
+    let dir = folder(&[
+        (".git/HEAD", ""),
+        ("a/coalmine.yaml", "namespace: shop\n"),
+        ("a/base/service.yaml", SERVICE),
+        ("a/routes/route.yaml", ROUTE),
+        ("a/routes/rule.yaml", RULE),
+        ("a/nested/coalmine.yaml", ""),
+        ("a/nested/broken.yaml", "a: ["),
+        ("loose/x/service.yaml", &renamed),
+        ("loose/y/route.yaml", ROUTE),
+    ]);
+    let lint = |here: &str, args: &[&str]| {
+        let args = [&["lint", "--whole-deployment", "--format", "concise"], args].concat();
+        let output = coalmine(&dir.path().join(here), &args);
+        assert_eq!(stderr(&output), "", "{here} {args:?}");
+        (stdout(&output), output.status.code())
+    };
+    let (a, code) = lint("", &["a/base/service.yaml"]);
+    assert!(a.contains("a/routes/route.yaml:12:17: error[unknown-subset]"), "{a}");
+    assert!(!a.contains("nested") && !a.contains("loose"), "{a}");
+    assert_eq!(code, Some(1));
+    assert_eq!(lint("", &["a/coalmine.yaml", "a/base/service.yaml", "a/routes"]).0, a);
+    let (from_inside, _) = lint("a/base", &["service.yaml"]);
+    assert!(from_inside.contains("routes/route.yaml:12:17: error[unknown-subset]"), "{from_inside}");
+    // Without settings the repository is the deployment.
+    let (loose, _) = lint("", &["loose/x/service.yaml"]);
+    assert!(loose.starts_with("loose/y/route.yaml:11:15: error[unknown-destination-host]"), "{loose}");
+    assert!(!loose.contains("a/"), "{loose}");
+    let (inside, _) = lint("loose/x", &["service.yaml"]);
+    assert_eq!(inside.lines().count(), loose.lines().count(), "{inside}");
+    let (both, _) = lint("", &["loose/x/service.yaml", "a/routes/route.yaml"]);
+    assert_eq!(both, format!("{loose}{a}"));
+    let (nested, _) = lint("", &["a/nested/broken.yaml"]);
+    assert!(nested.lines().all(|line| line.starts_with("a/nested/broken.yaml")), "{nested}");
+}
+
+#[test]
+fn the_heading_names_the_place_of_the_finding_and_not_of_an_earlier_related_one() {
+    let dir = folder(&[("a.yaml", "a: 1\nb: 1\na: 2\n")]);
+    let output = coalmine(dir.path(), &["lint"]);
+    assert!(stdout(&output).contains("[a.yaml:3:1]"), "{}", stdout(&output));
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let dir = folder(&[]);
+    let written = coalmine(dir.path(), &["man", "pages"]);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    let page = |name: &str| fs::read_to_string(dir.path().join("pages").join(name)).unwrap();
+    assert!(page("coalmine.1").contains("coalmine\\-lint(1)"), "{}", page("coalmine.1"));
+    assert!(page("coalmine-lint.1").contains("write\\-baseline"), "{}", page("coalmine-lint.1"));
+    for command in ["rules", "explain", "decide", "completions"] {
+        assert!(page(&format!("coalmine-{command}.1")).contains(".SH SYNOPSIS"));
+    }
+}
+
+/// A process that ends with the test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn watching_lints_again_after_changes_new_folders_and_broken_settings() {
+    let dir = folder(&[
+        ("coalmine.yaml", "namespace: shop\n"),
+        ("sub/service.yaml", SERVICE),
+        ("sub/route.yaml", ROUTE),
+        ("sub/rule.yaml", RULE),
+    ]);
+    let said = fs::File::create(dir.path().join("said")).unwrap();
+    let mut child = Ended(
+        Command::new(env!("CARGO_BIN_EXE_coalmine"))
+            .args(["lint", "--watch", "--format", "json", "--output", "report.json"])
+            .current_dir(dir.path())
+            .stdout(Stdio::null())
+            .stderr(said)
+            .spawn()
+            .unwrap(),
+    );
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    let wait = |what: &str, is_there: &dyn Fn(&str) -> bool| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let text = fs::read_to_string(dir.path().join(what)).unwrap_or_default();
+            if is_there(&text) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{what} stays at\n{text}");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    let rules = |expected: &'static [&'static str]| {
+        wait("report.json", &|text| {
+            let Ok(report) = serde_json::from_str::<serde_json::Value>(text) else { return false };
+            let found = report["diagnostics"].as_array().unwrap();
+            found.iter().map(|finding| finding["rule"].as_str().unwrap()).eq(expected.iter().copied())
+        });
+    };
+    rules(&["unknown-subset", "orphaned-subset"]);
+    write("sub/route.yaml", &ROUTE.replace("v1.0", "v1-0"));
+    rules(&[]);
+    fs::create_dir_all(dir.path().join("new/er")).unwrap();
+    write("new/er/a.yaml", "a: 1\na: 2\n");
+    rules(&["duplicate-key"]);
+    write("new/er/a.yaml", "a: 1\na: 2\na: 3\n");
+    rules(&["duplicate-key", "duplicate-key"]);
+    write("coalmine.yaml", "namespaces: shop\n");
+    wait("said", &|text| text.contains("unknown field `namespaces`"));
+    write("coalmine.yaml", "rules: {duplicate-key: off}\n");
+    rules(&[]);
+    let said = fs::read_to_string(dir.path().join("said")).unwrap();
+    assert!(said.contains("watching 4 folders; Ctrl-C ends"), "{said}");
+    assert!(!said.contains('\u{1b}'), "a screen is cleared that is none: {said}");
+    assert!(child.0.try_wait().unwrap().is_none(), "it ended by itself");
 }

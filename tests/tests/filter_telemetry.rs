@@ -18,6 +18,7 @@ on_each_envoy!(
     local_replies_before_the_filter_are_left_alone,
     no_byte_of_a_client_gets_into_logs_or_metrics,
     observe_counts_what_enforce_would_do,
+    the_alerts_ask_for_metrics_that_exist,
 );
 
 fn tagged(policy: &Value, v1: &Upstream, v2: &Upstream) -> Bootstrap {
@@ -56,7 +57,8 @@ fn decisions_are_counted_by_flag_variant_and_reason(version: &str) {
     assert_eq!(decisions(&envoy, "stable", "deny"), 2.0);
     assert_eq!(envoy.metrics().sum("coalmine_decisions_total", &[("canary_variant", "stable")]), 3.0);
     assert_eq!(plain(&envoy, "stripped_total"), 1.0);
-    assert_eq!(plain(&envoy, "config_errors"), 0.0);
+    assert_eq!(plain(&envoy, "requests_total"), 6.0);
+    assert_eq!((plain(&envoy, "config_errors"), plain(&envoy, "config_generation")), (0.0, 1.0));
     let duplicate = [("Cookie", b"featureflag=on; featureflag=off".as_slice())];
     envoy.connect().get("/", &duplicate);
     let oversize = [("Cookie", [b"a=".as_slice(), &[b'x'; 9000]].concat())];
@@ -223,4 +225,41 @@ fn observe_counts_what_enforce_would_do(version: &str) {
     assert_eq!(envoy.access_log(1), ["200 voting=canary;r=optin"]);
     envoy.metrics_when(Duration::from_secs(5), |metrics| metrics.sum("coalmine_decisions_total", &[]) >= 1.0);
     assert_eq!(decisions(&envoy, CANARY, "optin"), 1.0);
+}
+
+/// Every metric of an expression in `manifests/monitoring`, but for those its own rules record, is one that
+/// this Envoy has, with the labels that are asked for.
+fn the_alerts_ask_for_metrics_that_exist(version: &str) {
+    let (v1, v2) = (Upstream::echo("v1"), Upstream::echo("v2"));
+    let envoy = Envoy::start(version, &tagged(&policy::rollout("greeter-v2", 50.0), &v1, &v2));
+    for user in 0..20 {
+        envoy.connect().get("/", &[("x-user-id", format!("user-{user}").as_bytes())]);
+    }
+    let metrics = envoy
+        .metrics_when(Duration::from_secs(5), |metrics| metrics.sum("coalmine_decisions_total", &[]) >= 20.0);
+    let rules = std::fs::read_to_string(coalmine_tests::root().join("manifests/monitoring/10-alerts.yaml"))
+        .expect("the alerts");
+    let mut asked: Vec<(String, Vec<(String, String)>)> = Vec::new();
+    for (before, after) in rules.match_indices(['{', '[']).map(|(at, _)| rules.split_at(at)) {
+        let name: String =
+            before.chars().rev().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let name: String = name.chars().rev().collect();
+        if !name.contains('_') {
+            continue; // a template of an annotation, or a range after labels
+        }
+        let labels =
+            after.strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or("", |(labels, _)| labels);
+        let labels = labels.split(',').filter_map(|pair| pair.split_once("=\""));
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.trim_end_matches('"').to_owned()));
+        asked.push((name, labels.collect()));
+    }
+    assert!(asked.len() >= 6, "{asked:?}");
+    for (name, labels) in asked {
+        let labels: Vec<(&str, &str)> =
+            labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let has = |sample: &coalmine_tests::metrics::Sample| {
+            labels.iter().all(|(key, value)| sample.labels.iter().any(|(k, v)| k == key && v == value))
+        };
+        assert!(metrics.named(&name).any(has), "{name} {labels:?}");
+    }
 }

@@ -1,9 +1,11 @@
 //! What goes out to clients, byte by byte: Envoy writes response headers that a module sets without checking them.
 
+use coalmine_filter::decide::override_binding;
+use coalmine_filter::token::Keys;
 use coalmine_tests::bootstrap::{Bootstrap, Plugin};
 use coalmine_tests::envoy::Envoy;
 use coalmine_tests::http1::Response;
-use coalmine_tests::policy::{CANARY, TAG};
+use coalmine_tests::policy::{self, CANARY, TAG};
 use coalmine_tests::upstream::Upstream;
 use coalmine_tests::{http2, on_each_envoy};
 use serde_json::{Value, json};
@@ -16,6 +18,8 @@ on_each_envoy!(
     an_application_s_own_cookies_and_headers_survive,
     caches_are_told,
     no_input_makes_a_line_of_its_own,
+    a_pinned_override_is_redirected_without_it,
+    baggage_is_a_decision_too,
 );
 
 const KEY: (&str, &str) = ("COALMINE_KEY_K1", "0123456789abcdef0123456789abcdef");
@@ -262,4 +266,45 @@ fn no_input_makes_a_line_of_its_own(version: &str) {
             }
         }
     }
+}
+
+/// The link opts in for good, and its token gets into no history, cache or Referer.
+fn a_pinned_override_is_redirected_without_it(version: &str) {
+    let mut policy = pinned();
+    policy["flags"][0]["rollout"] = json!({ CANARY: 0 });
+    policy["flags"][0]["optIn"] = json!({ "query": { "name": "cg", "redirect": true } });
+    let (envoy, v1, v2) = start(version, &policy);
+    let mut client = envoy.connect();
+    let (_, ids) = set_cookies(&client.get("/", &[]));
+    let id = format!("__Host-id={}", ids[0]);
+    let mut keys = Keys::none();
+    assert!(keys.add("k1", KEY.1.as_bytes(), false));
+    let token = keys.sign(&override_binding("cg", "checkout", b""), CANARY, u64::from(u32::MAX)).unwrap();
+    let seen = v1.seen() + v2.seen();
+    let link = format!("/shop?a=1&cg={token}&b=%0d%0aX:1");
+    let answer = client.get(&link, &[("Cookie", id.as_bytes())]);
+    assert_eq!(answer.status, 302);
+    assert_eq!(answer.all("location"), ["/shop?a=1&b=%0d%0aX:1"]);
+    assert_eq!(answer.all("cache-control"), ["no-store"]);
+    let (lines, pins) = set_cookies(&answer);
+    assert!(lines.len() == 1 && lines[0].starts_with("set-cookie: ff="), "{lines:?}");
+    assert_eq!(v1.seen() + v2.seen(), seen, "no upstream was asked");
+    let both = format!("{id}; ff={}", pins[0]);
+    let there = client.get("/shop?a=1", &[("Cookie", both.as_bytes())]);
+    assert_eq!((there.status, there.echo().version.as_str()), (200, "v2"));
+    // Where a Location could lead elsewhere, the request is answered as it stands.
+    let elsewhere = client.get(&format!("//evil.example/?cg={token}"), &[("Cookie", id.as_bytes())]);
+    assert_eq!((elsewhere.status, elsewhere.echo().version.as_str()), (200, "v2"));
+}
+
+fn baggage_is_a_decision_too(version: &str) {
+    let mut policy = policy::voting();
+    policy["baggage"] = json!(true);
+    let (envoy, _v1, _v2) = start(version, &policy);
+    let mut client = envoy.connect();
+    let forged: [(&str, &[u8]); 2] = [("Baggage", b"user=7"), ("baggage", b"coalmine.voting=canary;x, t=1")];
+    assert_eq!(client.get("/", &forged).echo().all("baggage"), ["user=7,t=1"]);
+    let on = [("Cookie", b"featureflag=on".as_slice()), forged[0], forged[1]];
+    assert_eq!(client.get("/", &on).echo().all("baggage"), ["coalmine.voting=canary,user=7,t=1"]);
+    assert_eq!(client.get("/", &[("baggage", b"user=7")]).echo().all("baggage"), ["user=7"]);
 }

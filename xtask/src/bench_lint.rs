@@ -76,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// The voting scenario's third step, copied into as many namespaces as it takes.
-fn generate(documents: usize) -> Result<Files> {
+pub(crate) fn generate(documents: usize) -> Result<Files> {
     let mut template = Vec::new();
     for step in ["1-deploy", "2-update", "3-canary"] {
         let mut paths: Vec<_> = fs::read_dir(root().join("manifests/voting").join(step))?
@@ -117,12 +117,12 @@ fn generate(documents: usize) -> Result<Files> {
     Ok(files)
 }
 
-fn median(times: &mut [Duration]) -> Duration {
+pub(crate) fn median(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn millis(time: Duration) -> f64 {
+pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 

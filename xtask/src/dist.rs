@@ -1,4 +1,5 @@
-//! `cargo xtask dist`: the shipped filter, as a raw module and as an OCI image layout, byte for byte reproducible.
+//! `cargo xtask dist`: what is shipped. The filter, as a raw module and as an OCI image layout, byte for byte
+//! reproducible; the linter with what installs beside it.
 //!
 //! The image is pushed by other tools (`skopeo copy oci:target/dist/coalmine-filter-oci docker://…`); this writes
 //! files below `target/dist` and nothing else.
@@ -13,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{root, tools};
 
 mod image;
+mod linter;
 mod module;
 
 /// The module may not grow past this: Envoy compiles all of it before it serves.
@@ -30,17 +32,45 @@ pub(crate) struct Shipped {
     pub(crate) size: usize,
 }
 
+/// What to do with what was built.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Write the image's digest into the manifests and pages that name the image.
+    #[arg(long)]
+    pin: bool,
+}
+
+/// The image as manifests name it, up to its digest.
+const IMAGE: &str = "ghcr.io/coalmine/filter@sha256:";
+
+/// The files that name the image by its digest.
+const PINNED: [&str; 3] = [
+    "manifests/voting-flag/istio-ingress/20-coalmine-filter.yaml",
+    "manifests/weighted-sticky/istio-ingress/20-coalmine-filter.yaml",
+    "docs/filter.md",
+];
+
 /// Builds, checks and writes everything, and says what there is.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
     let shipped = build()?;
+    if options.pin {
+        for name in PINNED {
+            let path = root().join(name);
+            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
+            let pinned = with_digest(&text, &shipped.manifest_digest);
+            fs::write(&path, pinned).with_context(|| format!("cannot write {name}"))?;
+        }
+    }
     println!("module    {} ({:.1} KiB)", shipped.module.display(), shipped.size as f64 / 1024.0);
     println!("          sha256:{}   for url: https://…", shipped.file_digest);
     println!("image     {}", shipped.module.with_file_name("coalmine-filter-oci").display());
     println!("          sha256:{}   for url: oci://…", shipped.manifest_digest);
-    Ok(())
+    let dist = root().join("target/dist");
+    linter::write(&dist)?;
+    linter::sums(&dist)
 }
 
-/// Builds, checks and writes everything below `target/dist`.
+/// Builds, checks and writes the filter below `target/dist`.
 pub(crate) fn build() -> Result<Shipped> {
     tools::wasm_target(tools::WASM_TARGET)?;
     write(&module::build(&root(), None)?, &root().join("target/dist"))
@@ -65,6 +95,18 @@ fn write(linked: &[u8], dist: &Path) -> Result<Shipped> {
     Ok(Shipped { module: path, file_digest, manifest_digest, size: slim.len() })
 }
 
+/// The text with every digest of the image replaced.
+fn with_digest(text: &str, digest: &str) -> String {
+    let mut parts = text.split(IMAGE);
+    let mut pinned = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        pinned.push_str(IMAGE);
+        pinned.push_str(digest);
+        pinned.push_str(part.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+    }
+    pinned
+}
+
 /// The digest as Istio and registries write it, without the `sha256:`.
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -73,6 +115,18 @@ fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where the module repeats byte for byte: the linker of another system may lay it out differently.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[test]
+    fn manifests_name_the_image_that_is_built() {
+        let digest = build().unwrap().manifest_digest;
+        for name in PINNED {
+            let text = fs::read_to_string(root().join(name)).unwrap();
+            assert!(text.contains(IMAGE), "{name} does not name the image");
+            assert_eq!(text, with_digest(&text, &digest), "{name} is stale: run `cargo xtask dist --pin`");
+        }
+    }
 
     /// Another checkout, in another folder, with nothing built yet, ships the same bytes.
     #[test]

@@ -1,4 +1,7 @@
-//! `cargo xtask docs`: the pages that are generated from the rules, and the check that they are current.
+//! `cargo xtask docs`: the pages that are generated from the rules, the pictures that are drawn from the manifests,
+//! the schema of the settings, and the check that all of them are current.
+
+mod graphs;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,9 +31,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         pages.insert(folder.join(format!("{}.md", rule.id)), page(rule));
     }
     pages.insert(folder.join("README.md"), index());
+    let schema = serde_json::to_string_pretty(&coalmine::settings::schema::schema())?;
+    pages.insert(root().join("docs/schemas/coalmine.schema.json"), format!("{schema}\n"));
     let readme = root().join("README.md");
     let text = fs::read_to_string(&readme).with_context(|| format!("{}", readme.display()))?;
     pages.insert(readme, with_rule_list(&text)?);
+    pages.extend(graphs::pages()?);
     let mut stale = Vec::new();
     for (path, text) in &pages {
         if fs::read_to_string(path).ok().as_ref() == Some(text) {
@@ -42,12 +48,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             fs::write(path, text)?;
         }
     }
-    for entry in fs::read_dir(&folder)? {
-        let path = entry?.path();
-        if !pages.contains_key(&path) {
-            stale.push(path.clone());
-            if !options.check {
-                fs::remove_file(&path)?;
+    for folder in [folder, graphs::folder()] {
+        // On a fresh start there is no such folder yet.
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry?.path();
+            if !pages.contains_key(&path) {
+                stale.push(path.clone());
+                if !options.check {
+                    fs::remove_file(&path)?;
+                }
             }
         }
     }

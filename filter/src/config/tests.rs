@@ -42,7 +42,7 @@ fn full() -> Value {
         "subject": [{"header": "x-user-id"}, {"cookie": "uid", "trusted": false}, {"generate": {"cookie": "__Host-cm", "maxAge": "180d"}}],
         "keys": [{"id": "k1", "env": "COALMINE_KEY_K1", "verifyOnly": false}, {"id": "k0", "env": "COALMINE_KEY_K0", "verifyOnly": true}],
         "cookieDefaults": {"secure": true, "httpOnly": true, "sameSite": "Lax", "path": "/", "maxAge": "7d", "refreshBelow": "25%", "domain": null, "partitioned": false},
-        "tagsHeader": "x-canary-tags", "reasonHeader": "x-canary-reason", "onlyNavigations": false,
+        "baggage": true, "tagsHeader": "x-canary-tags", "reasonHeader": "x-canary-reason", "onlyNavigations": false,
         "requireConsent": {"cookie": "consent", "value": "yes"},
         "telemetry": {"metrics": true, "filterState": true},
         "limits": {"cookieBytes": 8192, "cookiePairs": 100}, "onBadConfig": "inert",
@@ -54,7 +54,7 @@ fn full() -> Value {
             "allow": {"subjects": [], "headers": {"x-team": "qa"}, "cookies": {"team": ["qa", "dev"]}},
             "optIn": {
                 "cookie": {"name": "featureflag", "value": "on", "values": ["beta"], "optOut": ["off"], "expire": true, "path": "/", "domain": "example.com"},
-                "query": {"name": "cg", "signed": true}, "who": "anyone", "variant": "canary",
+                "query": {"name": "cg", "signed": true, "allowFrom": {"subjects": ["dev"], "headers": {"x-team": "qa"}, "cookies": {}}, "redirect": true}, "who": "anyone", "variant": "canary",
             },
             "rollout": {"salt": "checkout-2026", "canary": {"percent": 5, "start": 0}, "blue": {"percent": 2.5, "start": 50}, "holdback": 1},
             "sticky": "pin",
@@ -187,7 +187,11 @@ fn every_wrong_field_is_named_with_its_path() {
         ),
         (
             flag(json!({"optIn": {"query": {"name": "cg", "signed": false}}})),
-            "Error flags[0].optIn.query.signed: an unsigned override is a link that opts anyone in; sign it",
+            "Error flags[0].optIn.query.signed: an unsigned override is a link that opts anyone in; sign it, or say in `allowFrom` who may use it",
+        ),
+        (
+            flag(json!({"optIn": {"query": {"name": "cg", "redirect": true}}})),
+            "Error flags[0].optIn.query.redirect: the redirect would lose the override; it needs `signed` and `sticky: pin`",
         ),
         (
             flag(json!({"header": "X-Canary"})),

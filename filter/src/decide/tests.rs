@@ -331,6 +331,36 @@ fn overrides_are_signed_and_only_for_get() {
 }
 
 #[test]
+fn an_unsigned_override_holds_for_one_request_of_those_who_may() {
+    let setup = config(json!({
+        "subject": [{"header": "x-user"}],
+        "flags": [{
+            "name": "f", "sticky": "pin", "rollout": {"canary": 0, "blue": 0}, "deny": {"subjects": ["mallory"]},
+            "optIn": {"query": {"name": "cg", "signed": false, "allowFrom": {"headers": {"x-team": "qa"}, "subjects": ["mallory"]}}},
+        }],
+    }));
+    let ask = |query: &str, user: &str, team: &str| {
+        let path = format!("/?{query}");
+        run(&setup, &[(":method", "GET"), (":path", &path), ("x-user", user), ("x-team", team)])
+    };
+    let canary = setup.0.flags[0].variants.iter().position(|v| v.name == "canary");
+    let given = |decision: Decision<'_>| (decision.outcomes[0].variant, decision.outcomes[0].reason);
+    assert_eq!(given(ask("cg=canary", "alice", "qa")), (canary, Reason::Override));
+    assert_eq!(given(ask("cg=stable", "alice", "qa")), (None, Reason::Override));
+    assert_eq!(given(ask("cg=canary", "alice", "sales")), (None, Reason::Stable));
+    assert_eq!(given(ask("cg=canary", "mallory", "qa")), (None, Reason::Deny), "denied before all else");
+    assert_eq!(given(ask("cg=nobody", "alice", "qa")), (None, Reason::Stable));
+    assert_eq!(ask("cg=canary", "alice", "qa").outcomes[0].pin, Keep::Leave, "a link must not stick");
+    let token = sign(&setup, override_binding("cg", "f", b""), "canary", 60);
+    let signed = ask(&format!("cg={token}"), "alice", "qa");
+    assert_eq!(
+        (signed.outcomes[0].reason, signed.invalid),
+        (Reason::Stable, 0),
+        "`signed: false` takes no tokens"
+    );
+}
+
+#[test]
 fn only_listed_principals_are_trusted_in_the_mesh_role() {
     let flags = json!([{"name": "f", "rollout": {"canary": 100}}]);
     let trust = json!({"principals": ["spiffe://cluster.local/ns/istio-ingress/sa/*"]});

@@ -72,7 +72,7 @@ fn tags_are_stripped_in_every_mode_and_state() {
         let effects =
             run(&(config, Keys::none()), &[("x-mine", "canary"), ("cookie", "featureflag=on")], None);
         assert_eq!(effects.request, [Change::Remove("x-mine".into())]);
-        assert_eq!(effects.counters, [Counter::Stripped]);
+        assert_eq!(effects.counters, [Counter::Stripped, Counter::Requests]);
     }
     let (config, _) = Config::parse(b"not json");
     assert_eq!(run(&(config, Keys::none()), &forged, None).request, [Change::Remove("x-canary".into())]);
@@ -209,6 +209,7 @@ fn telemetry_uses_a_fixed_vocabulary() {
     assert_eq!(
         names,
         [
+            "wasm_filter.coalmine.requests_total",
             "canary_flag=.=voting;.;canary_variant=.=canary;.;canary_reason=.=optin;.;coalmine_decisions_total",
             "wasm_filter.coalmine.cookie_duplicate_total",
         ]
@@ -228,6 +229,79 @@ fn the_response_header_names_every_flag_that_took_part() {
     ]}));
     let effects = run(&setup, &[("x-user", "u")], None);
     assert_eq!(effects.response.headers, [("x-variant".to_owned(), "a=canary,b=stable".to_owned())]);
+}
+
+#[test]
+fn baggage_says_the_variants_and_no_client_s_word_for_it() {
+    let flags = json!([{"name": "voting", "optIn": {"cookie": {"name": "ff", "value": "on"}}}]);
+    let setup = config(json!({"baggage": true, "flags": flags}));
+    let on = ("cookie", "ff=on");
+    let baggage = |headers: Headers<'_>| {
+        let changes = run(&setup, headers, None).request;
+        changes.into_iter().find(|change| match change {
+            Change::Set(name, _) | Change::Remove(name) => name == "baggage",
+        })
+    };
+    assert_eq!(baggage(&[on]), Some(set("baggage", "coalmine.voting=canary")));
+    assert_eq!(baggage(&[]), None);
+    assert_eq!(baggage(&[("baggage", "userId=7;p=1, trace=a")]), None, "others' members are none of ours");
+    assert_eq!(
+        baggage(&[on, ("baggage", "userId=7;p=1 , coalmine.voting=stable"), ("baggage", ",trace=a")]),
+        Some(set("baggage", "coalmine.voting=canary,userId=7;p=1,trace=a"))
+    );
+    let forged = ("baggage", " coalmine.voting=canary;x=1");
+    assert_eq!(baggage(&[forged]), Some(remove("baggage")));
+    assert!(run(&setup, &[forged], None).counters.contains(&Counter::Stripped));
+    let old = "CoalMine.gone = canary, a=b";
+    assert_eq!(baggage(&[("baggage", old)]), Some(set("baggage", "a=b")), "also flags that are gone");
+    let long = format!("a={},b=1", "x".repeat(8168));
+    assert_eq!(
+        baggage(&[on, ("baggage", &long)]),
+        Some(set("baggage", "coalmine.voting=canary,b=1")),
+        "within the limit of the specification"
+    );
+    for mode in ["off", "observe"] {
+        let setup = config(json!({"baggage": true, "mode": mode, "flags": flags}));
+        assert_eq!(run(&setup, &[forged, on], None).request[0], remove("baggage"), "{mode}");
+    }
+}
+
+#[test]
+fn a_pinned_override_leaves_the_address() {
+    let setup = config(json!({
+        "subject": [{"header": "x-user"}],
+        "flags": [{"name": "f", "sticky": "pin", "rollout": {"canary": 0},
+            "optIn": {"query": {"name": "cg", "redirect": true}}}],
+    }));
+    let binding = crate::decide::override_binding("cg", "f", b"");
+    let token = setup.1.sign(&binding, "canary", NOW + 60).unwrap();
+    let stable = setup.1.sign(&binding, "stable", NOW + 60).unwrap();
+    let to = |path: &str| {
+        let path = path.replace("TOKEN", &token).replace("STABLE", &stable);
+        run(&setup, &[(":method", "GET"), (":path", &path), ("x-user", "u")], None).redirect
+    };
+    assert_eq!(to("/cart?cg=TOKEN").as_deref(), Some("/cart"));
+    assert_eq!(to("/cart?a=1&cg=TOKEN&b=%20&cg=x#f").as_deref(), Some("/cart?a=1&b=%20"));
+    assert_eq!(to("/cart?cgx=1&cg=TOKEN").as_deref(), Some("/cart?cgx=1"));
+    assert_eq!(to("/cart?cg=1.k1.zz.canary.AAAAAAAAAAAAAAAAAAAAAA"), None, "nothing was pinned");
+    assert_eq!(to("/cart?cg=STABLE"), None, "stable is not pinned, and would be lost");
+    for path in [
+        "//evil.example/?cg=TOKEN",
+        "/\\evil.example?cg=TOKEN",
+        "/a b?cg=TOKEN",
+        "/\u{e9}?cg=TOKEN",
+        "?cg=TOKEN",
+    ] {
+        assert_eq!(to(path), None, "{path}");
+    }
+    let consent = config(json!({
+        "subject": [{"header": "x-user"}], "requireConsent": {"cookie": "consent", "value": "yes"},
+        "flags": [{"name": "f", "sticky": "pin", "rollout": {"canary": 0},
+            "optIn": {"query": {"name": "cg", "redirect": true}}}],
+    }));
+    let path = format!("/?cg={token}");
+    let headers = [(":method", "GET"), (":path", path.as_str()), ("x-user", "u")];
+    assert_eq!(run(&consent, &headers, None).redirect, None, "no pin may be set, so the address keeps it");
 }
 
 proptest! {
@@ -255,6 +329,7 @@ proptest! {
         let mut headers: Vec<(&[u8], &[u8])> = vec![
             (b":method", method.as_bytes()), (b":path", &path), (b":authority", b"shop.example.com"),
             (b"cookie", &cookies), (b"x-canary", &noise), (b"x-canary-tags", &noise), (b"x_canary", &noise),
+            (b"baggage", &noise),
         ];
         headers.extend(user.as_deref().map(|user| (b"x-user".as_slice(), user)));
         let request = Request { headers: &headers, principal: None };
@@ -267,7 +342,7 @@ proptest! {
                 Change::Set(name, value) => {
                     prop_assert!(!value.iter().any(u8::is_ascii_control));
                     emitted.push(name.as_bytes().to_vec());
-                    if name != "cookie" {
+                    if name != "cookie" && name != "baggage" {
                         emitted.push(value.to_vec());
                     }
                 }
@@ -276,6 +351,9 @@ proptest! {
         }
         for (name, value) in effects.response.cookies.iter().chain(&effects.response.headers) {
             emitted.extend([name.clone().into_bytes(), value.clone().into_bytes()]);
+        }
+        if let Some(target) = &effects.redirect {
+            prop_assert!(target.bytes().all(|byte| byte.is_ascii_graphic()), "{target:?}");
         }
         emitted.extend(effects.counters.iter().map(|counter| counter.metric(&setup.0).into_bytes()));
         for bytes in emitted {

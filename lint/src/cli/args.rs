@@ -8,6 +8,9 @@ use coalmine::Severity;
 use coalmine::mesh::Assume;
 use coalmine::rules::RULES;
 
+use super::baseline::BaselineArgs;
+use super::input::Choice;
+
 /// Lints the routing and mTLS manifests of an Istio deployment, offline.
 #[derive(Parser, Debug)]
 #[command(name = "coalmine", version, max_term_width = 100, arg_required_else_help = true)]
@@ -36,12 +39,24 @@ pub(crate) enum Command {
         /// The rule's id, as in the findings
         rule: String,
     },
+    /// Follow one request: every hop, why, and what answers
+    Route(Box<super::route::RouteArgs>),
     /// Say what the filter would decide for a request, how a rollout splits, or sign an override
     Decide(Box<DecideArgs>),
+    /// Serve editors: the language server protocol on standard input and output
+    Lsp(super::lsp::LspArgs),
+    /// Draw who calls whom, through which match, weight and mTLS
+    Graph(super::graph::GraphArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each command
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        folder: PathBuf,
     },
 }
 
@@ -79,6 +94,10 @@ pub(crate) struct StateArgs {
 pub(crate) struct LintArgs {
     /// Files, folders, or `-` for standard input [default: the current folder]
     pub paths: Vec<PathBuf>,
+    /// Lint all of the deployments that the paths belong to: the folder of the nearest coalmine.yaml, else
+    /// the repository
+    #[arg(long)]
+    pub whole_deployment: bool,
     /// How to print the findings
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
@@ -106,9 +125,27 @@ pub(crate) struct LintArgs {
     /// Show what the fixes would change, and change nothing
     #[arg(long)]
     pub diff: bool,
+    #[command(flatten)]
+    pub baseline: BaselineArgs,
+    /// Lint again whenever a file changes
+    #[arg(long, conflicts_with_all = ["fix", "diff", "write_baseline"])]
+    pub watch: bool,
     /// What to call standard input in findings
     #[arg(long, value_name = "NAME", default_value = "<stdin>")]
     pub stdin_filename: String,
+}
+
+impl LintArgs {
+    /// Files that this or an earlier run wrote, which are no manifests even where they lie among them.
+    pub(crate) fn own_files(&self) -> Vec<&PathBuf> {
+        let BaselineArgs { baseline, write_baseline } = &self.baseline;
+        self.output.iter().chain(baseline).chain(write_baseline).collect()
+    }
+
+    /// What to read.
+    pub(crate) fn choice<'c>(&'c self, own: &'c [&'c PathBuf]) -> Choice<'c> {
+        Choice { paths: &self.paths, whole: self.whole_deployment, own }
+    }
 }
 
 #[derive(clap::Args, Debug)]
@@ -187,8 +224,14 @@ pub(crate) enum Format {
     Concise,
     /// JSON, version 1
     Json,
+    /// SARIF 2.1.0
+    Sarif,
     /// GitHub workflow commands
     Github,
+    /// GitLab code quality
+    Gitlab,
+    /// JUnit XML
+    Junit,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]

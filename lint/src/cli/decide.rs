@@ -214,8 +214,11 @@ fn sign(args: &DecideArgs, config: &Config, keys: &Keys, wanted: &str, now: u64)
         flag.name,
         variants.join(", ")
     );
-    let Some(parameter) = &flag.query else {
-        bail!("flag `{}` takes no overrides; add `optIn: {{query: {{name: canary}}}}` to it", flag.name);
+    let Some(parameter) = flag.query.as_ref().filter(|query| query.signed).map(|query| &query.name) else {
+        bail!(
+            "flag `{}` takes no signed overrides; add `optIn: {{query: {{name: canary}}}}` to it",
+            flag.name
+        );
     };
     let lifetime = config::duration(&args.expires).with_context(|| {
         format!("--expires {}: not a duration such as 90s, 15m, 12h or 7d, at most 400d", args.expires)

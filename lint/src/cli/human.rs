@@ -173,7 +173,8 @@ fn snippets<'f>(diagnostic: &Diagnostic, sources: &'f [IndexedFile<'f>], link: b
         message: diagnostic.message.clone(),
         help: (!help.is_empty()).then_some(help),
         source,
-        labels: vec![label(None, diagnostic.span)],
+        // The heading names the place of the primary label, else of whichever stands first in the file.
+        labels: vec![LabeledSpan::new_primary_with_span(None, diagnostic.span.range())],
     }];
     for place in &diagnostic.related {
         let Some(source) = sources.get(place.span.file.index()) else { continue };
@@ -210,6 +211,10 @@ fn closing(batch: &[Linted]) -> String {
         0 => String::new(),
         n => format!(", {n} suppressed"),
     };
+    let baselined = match summary.baselined {
+        None | Some(0) => String::new(),
+        Some(n) => format!(", {n} in the baseline"),
+    };
     let (documents, files) = (count(summary.documents, "document"), count(summary.files, "file"));
-    format!("{found} in {documents} of {files}{suppressed}\n")
+    format!("{found} in {documents} of {files}{suppressed}{baselined}\n")
 }

@@ -1,7 +1,7 @@
 //! From paths to deployments: walks folders, finds the `coalmine.yaml` that governs each file, and reads.
 //! Files under one `coalmine.yaml` are one deployment; those under none are one deployment together.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::Common;
 
 /// The name of the settings file.
-const CONFIG: &str = "coalmine.yaml";
+pub(crate) const CONFIG: &str = "coalmine.yaml";
 
 /// Files that are linted together, and how.
 pub(crate) struct Deployment {
@@ -35,18 +35,42 @@ pub(crate) struct Input {
 
 /// Reads everything that the paths name.
 pub(crate) fn read(paths: &[PathBuf], stdin_name: &str, common: &Common) -> Result<Input> {
+    read_chosen(&Choice { paths, whole: false, own: &[] }, stdin_name, common)
+}
+
+/// What to read.
+pub(crate) struct Choice<'c> {
+    /// The paths as the user gave them.
+    pub paths: &'c [PathBuf],
+    /// Whether the paths only say which deployments to read, whole.
+    pub whole: bool,
+    /// Files of the run itself, which may lie among the others and are left out.
+    pub own: &'c [&'c PathBuf],
+}
+
+/// Reads what was chosen.
+pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common) -> Result<Input> {
+    let Choice { paths, whole, own } = *choice;
     let mut input = Input::default();
     let default = [PathBuf::from(".")];
     let paths = if paths.is_empty() { &default[..] } else { paths };
     let mut chosen: Vec<PathBuf> = Vec::new();
     let mut stdin = None;
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<PathBuf> = own.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let mut configs = Configs::new(common)?;
+    let mut roots: BTreeMap<PathBuf, HashSet<Option<PathBuf>>> = BTreeMap::new();
     for path in paths {
         if path.as_os_str() == "-" {
             stdin = Some(read_stdin()?);
             continue;
         }
         match fs::metadata(path) {
+            Ok(metadata) if whole => {
+                let folder = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+                let config = configs.nearest(folder);
+                let root = root_of(config.as_deref(), folder);
+                roots.entry(root).or_default().insert(config);
+            }
             Ok(metadata) if metadata.is_dir() => walk(path, &mut input, &mut chosen, &mut seen),
             Ok(_) => {
                 if seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())) {
@@ -56,7 +80,14 @@ pub(crate) fn read(paths: &[PathBuf], stdin_name: &str, common: &Common) -> Resu
             Err(error) => input.unreadable.push(format!("{}: {error}", path.display())),
         }
     }
-    let mut configs = Configs::new(common)?;
+    for (root, wanted) in roots {
+        let mut found = Vec::new();
+        walk(&root, &mut input, &mut found, &mut seen.clone());
+        // A folder below may be a deployment of its own, which nobody asked about, or asked about by itself.
+        found.retain(|path| wanted.contains(&configs.nearest(path.parent().unwrap_or(Path::new("")))));
+        seen.extend(found.iter().map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
+        chosen.append(&mut found);
+    }
     let mut groups: BTreeMap<Option<PathBuf>, Vec<PathBuf>> = BTreeMap::new();
     for path in chosen {
         let config = configs.nearest(path.parent().unwrap_or(Path::new("")));
@@ -86,6 +117,40 @@ pub(crate) fn read(paths: &[PathBuf], stdin_name: &str, common: &Common) -> Resu
     Ok(input)
 }
 
+/// Every folder in which a change can change what is read or what it means: those of the chosen paths, all of
+/// a deployment with settings, and those of files that the command line names.
+pub(crate) fn folders(choice: &Choice<'_>, common: &Common) -> BTreeSet<PathBuf> {
+    let mut configs = Configs { common, mesh: None, nearest: HashMap::new() };
+    let folder_of = |file: &Path| {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
+    };
+    let default = [PathBuf::from(".")];
+    let paths = if choice.paths.is_empty() { &default[..] } else { choice.paths };
+    let mut roots = BTreeSet::new();
+    let mut found: BTreeSet<PathBuf> =
+        common.config.iter().chain(&common.mesh_config).map(|file| folder_of(file)).collect();
+    found.extend(choice.own.iter().map(|file| folder_of(file)));
+    for path in paths {
+        let folder = if path.is_dir() { path.clone() } else { folder_of(path) };
+        let config = configs.nearest(&folder);
+        if choice.whole || config.is_some() {
+            roots.insert(root_of(config.as_deref(), &folder));
+        }
+        if path.is_dir() {
+            roots.insert(folder);
+        } else {
+            found.insert(folder);
+        }
+    }
+    for root in roots {
+        let below = walker(&root).filter_map(Result::ok);
+        let folders = below.filter(|entry| entry.file_type().is_some_and(|kind| kind.is_dir()));
+        found.extend(folders.map(|entry| entry.path().to_owned()));
+    }
+    found
+}
+
 fn read_stdin() -> Result<String> {
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
@@ -104,10 +169,13 @@ fn progress(files: usize) -> ProgressBar {
     bar
 }
 
+fn walker(folder: &Path) -> ignore::Walk {
+    WalkBuilder::new(folder).sort_by_file_name(Ord::cmp).require_git(false).build()
+}
+
 /// The YAML and JSON files of a folder, in name order, `.gitignore` honoured.
-fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, seen: &mut HashSet<PathBuf>) {
-    let walker = WalkBuilder::new(folder).sort_by_file_name(Ord::cmp).require_git(false).build();
-    for entry in walker {
+pub(crate) fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, seen: &mut HashSet<PathBuf>) {
+    for entry in walker(folder) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
@@ -129,14 +197,15 @@ fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, seen: &mut 
     }
 }
 
-fn is_manifest(path: &Path) -> bool {
+/// Whether the name is one that is linted.
+pub(crate) fn is_manifest(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
     let known = matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json"));
     known && name != CONFIG && !name.ends_with(".routes.yaml") && !name.ends_with(".routes.yml")
 }
 
 /// A file below the `templates` folder of a Helm chart is no YAML before it is rendered.
-fn is_helm_template(path: &Path) -> bool {
+pub(crate) fn is_helm_template(path: &Path) -> bool {
     path.ancestors().skip(1).any(|folder| {
         folder.file_name().is_some_and(|name| name == "templates")
             && folder.parent().is_some_and(|chart| chart.join("Chart.yaml").is_file())
@@ -144,7 +213,7 @@ fn is_helm_template(path: &Path) -> bool {
 }
 
 /// The name findings give: the path as the user wrote it, with `/`, without `./`.
-fn name_of(path: &Path) -> String {
+pub(crate) fn name_of(path: &Path) -> String {
     let parts = path.components().filter(|part| *part != Component::CurDir);
     let name = parts.collect::<PathBuf>().to_string_lossy().replace('\\', "/");
     if name.is_empty() { ".".to_owned() } else { name }
@@ -174,12 +243,19 @@ fn add(files: &mut Files, path: &Path, unreadable: &mut Vec<String>, context: bo
 
 /// The other files of a rollout, which a step refers to: they are read and not judged.
 fn add_context(files: &mut Files, settings: &Settings, given: &[PathBuf], input: &mut Input) {
+    for path in context(settings, given, input) {
+        add(files, &path, &mut input.unreadable, true);
+    }
+}
+
+/// The files of the rollout that are not given.
+pub(crate) fn context(settings: &Settings, given: &[PathBuf], input: &mut Input) -> Vec<PathBuf> {
+    let mut more = Vec::new();
     if settings.rollout.is_empty() || !given.iter().any(|path| settings.relative(&name_of(path)).is_some()) {
-        return;
+        return more;
     }
     let canonical = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut seen: HashSet<PathBuf> = given.iter().map(|path| canonical(path)).collect();
-    let mut more = Vec::new();
     for path in settings.rollout_paths() {
         let path = settings.locate(path);
         if path.is_dir() {
@@ -188,20 +264,36 @@ fn add_context(files: &mut Files, settings: &Settings, given: &[PathBuf], input:
             more.push(path);
         }
     }
-    for path in more {
-        add(files, &path, &mut input.unreadable, true);
+    more
+}
+
+/// The folder that holds all of a deployment: that of its settings file, else the repository around a folder,
+/// else the working folder.
+fn root_of(config: Option<&Path>, folder: &Path) -> PathBuf {
+    let here = || PathBuf::from(".");
+    if let Some(config) = config {
+        return config.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(here, Path::to_owned);
     }
+    let is_repository = |folder: &&Path| folder.join(".git").exists();
+    if let Some(root) = folder.ancestors().find(is_repository) {
+        return if root.as_os_str().is_empty() { here() } else { root.to_owned() };
+    }
+    let Ok(absolute) = fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+    else {
+        return here();
+    };
+    absolute.ancestors().find(is_repository).map_or_else(here, Path::to_owned)
 }
 
 /// The settings files, each read once.
-struct Configs<'c> {
+pub(crate) struct Configs<'c> {
     common: &'c Common,
     mesh: Option<MeshConfig>,
     nearest: HashMap<PathBuf, Option<PathBuf>>,
 }
 
 impl<'c> Configs<'c> {
-    fn new(common: &'c Common) -> Result<Self> {
+    pub(crate) fn new(common: &'c Common) -> Result<Self> {
         let mesh = match &common.mesh_config {
             Some(path) => {
                 let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
@@ -216,7 +308,7 @@ impl<'c> Configs<'c> {
     }
 
     /// The settings file that governs a folder: in it or in the nearest folder above.
-    fn nearest(&mut self, folder: &Path) -> Option<PathBuf> {
+    pub(crate) fn nearest(&mut self, folder: &Path) -> Option<PathBuf> {
         if self.common.isolated {
             return None;
         }
@@ -240,12 +332,17 @@ impl<'c> Configs<'c> {
     }
 
     fn settings(&self, config: Option<&Path>) -> Result<Settings> {
+        let Some(path) = config else { return self.parse(None).map_err(anyhow::Error::msg) };
+        let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+        self.parse(Some((path, &text))).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+    }
+
+    /// The settings that a file says, with what the command line says over them.
+    pub(crate) fn parse(&self, config: Option<(&Path, &str)>) -> Result<Settings, String> {
         let mut settings = match config {
-            Some(path) => {
-                let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+            Some((path, text)) => {
                 let folder = path.parent().map(name_of).filter(|name| name != ".").unwrap_or_default();
-                let mut settings = Settings::parse(&text, &folder)
-                    .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+                let mut settings = Settings::parse(text, &folder)?;
                 settings.prefix = prefix(path);
                 settings
             }

@@ -4,16 +4,17 @@ use std::fs;
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result};
-use coalmine::render::{concise, github, json};
+use coalmine::render::{concise, github, gitlab, json, junit, sarif};
 use coalmine::{Files, Linted, Safety, Settings, fix, lint};
 use similar::TextDiff;
 
 use super::args::{Common, Format, LintArgs};
-use super::{Exit, human, input};
+use super::{Exit, baseline, human, input};
 
-/// Lints, fixes or shows what fixing would do.
-pub(crate) fn run(args: &LintArgs, common: &Common, color: bool) -> Result<Exit> {
-    let input = input::read(&args.paths, &args.stdin_filename, common)?;
+/// Lints, fixes or shows what fixing would do, once.
+pub(crate) fn once(args: &LintArgs, common: &Common, color: bool) -> Result<Exit> {
+    let known = baseline::load(&args.baseline)?;
+    let input = input::read_chosen(&args.choice(&args.own_files()), &args.stdin_filename, common)?;
     for message in &input.unreadable {
         eprintln!("coalmine: {message}");
     }
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &LintArgs, common: &Common, color: bool) -> Result<Exit>
         };
         batch.push(linted);
     }
+    baseline::apply(args, known, &mut batch, input.unreadable.is_empty())?;
     let failed = batch
         .iter()
         .flat_map(|linted| &linted.report.diagnostics)
@@ -52,7 +54,10 @@ pub(crate) fn run(args: &LintArgs, common: &Common, color: bool) -> Result<Exit>
             Format::Human => human::render(&batch, color && args.output.is_none()),
             Format::Concise => concise::render(&batch),
             Format::Json => json::render(&batch),
+            Format::Sarif => sarif::render(&batch),
             Format::Github => github::render(&batch),
+            Format::Gitlab => gitlab::render(&batch),
+            Format::Junit => junit::render(&batch, |severity| args.fail_on.includes(severity)),
         }
     };
     match &args.output {

@@ -36,6 +36,16 @@ impl<'v> View<'v> {
         self.chosen.checked_sub(1).map(|before| self.mesh_of(before))
     }
 
+    /// What each state means, in order.
+    pub(crate) fn meshes(&self) -> impl Iterator<Item = Mesh<'v>> {
+        (0..self.states.len()).map(|state| self.mesh_of(state))
+    }
+
+    /// The place of the chosen state among them.
+    pub(crate) fn chosen(&self) -> usize {
+        self.chosen
+    }
+
     fn mesh_of(&self, state: usize) -> Mesh<'v> {
         let resources = self.states.get(state).map(|state| state.resources.clone()).unwrap_or_default();
         Mesh::new(resources, self.config, self.settings.assume)

@@ -32,7 +32,7 @@ pub struct Scope<'s> {
 pub struct Regexes(RefCell<FxHashMap<String, Option<Rc<Regex>>>>);
 
 impl Regexes {
-    fn get(&self, text: &str) -> Option<Rc<Regex>> {
+    pub(crate) fn get(&self, text: &str) -> Option<Rc<Regex>> {
         if let Some(known) = self.0.borrow().get(text) {
             return known.clone();
         }

@@ -35,14 +35,18 @@ pub fn render(batch: &[Linted]) -> String {
                 if let Some(help) = &diagnostic.help {
                     let _ = write!(message, "\nhelp: {help}");
                 }
+                // Columns of different lines are refused.
+                let columns = if start.line == end.line {
+                    format!(",col={},endColumn={}", start.column, end.column)
+                } else {
+                    String::new()
+                };
                 let _ = writeln!(
                     out,
-                    "::{command} file={},line={},endLine={},col={},endColumn={},title={}::{}",
+                    "::{command} file={},line={},endLine={}{columns},title={}::{}",
                     property(linted.files.name(diagnostic.span.file)),
                     start.line,
                     end.line,
-                    start.column,
-                    end.column,
                     property(diagnostic.rule),
                     data(&message),
                 );
@@ -50,7 +54,9 @@ pub fn render(batch: &[Linted]) -> String {
         }
     }
     if cut > 0 {
-        let _ = writeln!(out, "{cut} more findings have no annotation; all of them:");
+        let more =
+            if cut == 1 { "1 more finding has".to_owned() } else { format!("{cut} more findings have") };
+        let _ = writeln!(out, "{more} no annotation; all of them:");
     }
     out.push_str(&concise::render(batch));
     out
@@ -84,6 +90,16 @@ mod tests {
         let line = "::error file=a%2Cb%3Ac%25.yaml,line=2,endLine=2,col=1,endColumn=2,title=duplicate-key::\
                     key `a` is given twice; Kubernetes keeps only the last value%0Ahelp: remove one of the two\n";
         assert!(out.starts_with(line), "{out}");
+    }
+
+    #[test]
+    fn a_place_of_several_lines_has_no_columns() {
+        let mut linted = linted("a.yaml", "a: 1\na: 2\n");
+        for diagnostic in &mut linted.report.diagnostics {
+            diagnostic.span.start = 0;
+        }
+        let out = render(&[linted]);
+        assert!(out.starts_with("::error file=a.yaml,line=1,endLine=2,title=duplicate-key::"), "{out}");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Places, Position};
-use crate::diagnostic::{Diagnostic, Fix};
+use super::{Places, Position, pretty};
+use crate::diagnostic::{Diagnostic, Fix, ResourceName};
 use crate::report::{Linted, Summary};
 use crate::rules::{self, RULES};
 use crate::span::Span;
@@ -30,7 +30,7 @@ struct JsonDiagnostic<'a> {
 }
 
 #[derive(Serialize)]
-struct JsonRange {
+pub(super) struct JsonRange {
     start: JsonPosition,
     end: JsonPosition,
 }
@@ -43,10 +43,16 @@ struct JsonPosition {
 }
 
 #[derive(Serialize)]
-struct JsonResource<'a> {
+pub(super) struct JsonResource<'a> {
     kind: &'a str,
     namespace: Option<&'a str>,
     name: &'a str,
+}
+
+impl<'a> From<&'a ResourceName> for JsonResource<'a> {
+    fn from(resource: &'a ResourceName) -> Self {
+        Self { kind: &resource.kind, namespace: resource.namespace.as_deref(), name: &resource.name }
+    }
 }
 
 #[derive(Serialize)]
@@ -79,6 +85,9 @@ struct JsonSummary {
     warnings: usize,
     infos: usize,
     suppressed: usize,
+    /// Findings that a baseline hid; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baselined: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -105,7 +114,7 @@ impl From<Position> for JsonPosition {
     }
 }
 
-fn range(places: &mut Places<'_>, span: Span) -> JsonRange {
+pub(super) fn range(places: &mut Places<'_>, span: Span) -> JsonRange {
     let (start, end) = places.range(span);
     JsonRange { start: start.into(), end: end.into() }
 }
@@ -138,11 +147,7 @@ fn diagnostic<'a>(
         message: &diagnostic.message,
         help: diagnostic.help.as_deref(),
         file: linted.files.name(diagnostic.span.file),
-        resource: diagnostic.resource.as_ref().map(|resource| JsonResource {
-            kind: &resource.kind,
-            namespace: resource.namespace.as_deref(),
-            name: &resource.name,
-        }),
+        resource: diagnostic.resource.as_ref().map(JsonResource::from),
         upstream: rules::find(diagnostic.rule).map_or(&[], |rule| rule.upstream),
         fix: diagnostic.fix.as_ref().map(|value| fix(linted, value)),
     }
@@ -156,8 +161,8 @@ pub fn render(batch: &[Linted]) -> String {
         let mut places = Places::new(linted);
         diagnostics.extend(linted.report.diagnostics.iter().map(|d| diagnostic(linted, &mut places, d)));
     }
-    let Summary { files, documents, errors, warnings, infos, suppressed } = Summary::of(batch);
-    let summary = JsonSummary { files, documents, errors, warnings, infos, suppressed };
+    let Summary { files, documents, errors, warnings, infos, suppressed, baselined } = Summary::of(batch);
+    let summary = JsonSummary { files, documents, errors, warnings, infos, suppressed, baselined };
     pretty(&Output { version: 1, diagnostics, summary })
 }
 
@@ -175,13 +180,6 @@ pub fn rules() -> String {
         url: rule.url(),
     });
     pretty(&RuleList { version: 1, rules: rules.collect() })
-}
-
-fn pretty(value: &impl Serialize) -> String {
-    // Serialising these types cannot fail: no maps with odd keys, no floats.
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.push('\n');
-    text
 }
 
 #[cfg(test)]

@@ -52,6 +52,9 @@ pub struct JobTemplate {
 pub struct PodTemplate {
     pub metadata: Opt<PodMetadata>,
     pub spec: Opt<PodSpec>,
+    /// Of the object that makes the pods.
+    #[serde(skip)]
+    pub replicas: Opt<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,6 +79,40 @@ pub struct Container {
     pub name: Opt<String>,
     pub image: Opt<String>,
     pub ports: List<ContainerPort>,
+    pub env: List<EnvVar>,
+    pub env_from: List<EnvFrom>,
+    pub command: List<String>,
+    pub args: List<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct EnvVar {
+    pub name: Opt<String>,
+    pub value: Opt<String>,
+    pub value_from: Opt<EnvSource>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct EnvSource {
+    pub config_map_key_ref: Opt<KeyRef>,
+    pub secret_key_ref: Opt<KeyRef>,
+}
+
+/// A ConfigMap's or Secret's name, and a key in it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct KeyRef {
+    pub name: Opt<String>,
+    pub key: Opt<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct EnvFrom {
+    pub config_map_ref: Opt<KeyRef>,
+    pub secret_ref: Opt<KeyRef>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -22,13 +22,84 @@ pub struct HttpRoute {
     pub name: Opt<String>,
     pub r#match: List<HttpMatch>,
     pub route: List<RouteDestination>,
-    pub redirect: Opt<Present>,
-    pub direct_response: Opt<Present>,
+    pub redirect: Opt<Redirect>,
+    pub direct_response: Opt<DirectResponse>,
     pub delegate: Opt<Delegate>,
     pub rewrite: Opt<Rewrite>,
     pub mirror: Opt<Destination>,
     pub mirrors: List<Mirror>,
+    pub mirror_percentage: Opt<Percent>,
+    pub mirror_percent: Opt<u32>,
+    pub fault: Opt<Fault>,
+    pub headers: Opt<Headers>,
     pub cors_policy: Opt<CorsPolicy>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Redirect {
+    pub uri: Opt<String>,
+    pub authority: Opt<String>,
+    pub port: Opt<u32>,
+    pub derive_port: Opt<String>,
+    pub scheme: Opt<String>,
+    pub redirect_code: Opt<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DirectResponse {
+    pub status: Opt<u32>,
+    pub body: Opt<DirectBody>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DirectBody {
+    pub string: Opt<String>,
+}
+
+/// `{value: 12.5}`, in percent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Percent {
+    pub value: Opt<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Fault {
+    pub abort: Opt<Abort>,
+    pub delay: Opt<Delay>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Abort {
+    pub http_status: Opt<u32>,
+    pub grpc_status: Opt<String>,
+    pub percentage: Opt<Percent>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Delay {
+    pub fixed_delay: Opt<String>,
+    pub percentage: Opt<Percent>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Headers {
+    pub request: Opt<HeaderOperations>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HeaderOperations {
+    pub set: Map<String>,
+    pub add: Map<String>,
+    pub remove: List<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -56,12 +127,14 @@ pub struct Rewrite {
 #[serde(default, rename_all = "camelCase")]
 pub struct RegexRewrite {
     pub r#match: Opt<String>,
+    pub rewrite: Opt<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Mirror {
     pub destination: Opt<Destination>,
+    pub percentage: Opt<Percent>,
 }
 
 /// One `match` block: its fields are AND-ed, the blocks of a rule OR-ed.
@@ -96,6 +169,7 @@ pub struct StringMatch {
 pub struct RouteDestination {
     pub destination: Opt<Destination>,
     pub weight: Opt<i64>,
+    pub headers: Opt<Headers>,
 }
 
 #[derive(Debug, Default, Deserialize)]

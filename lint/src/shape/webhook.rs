@@ -12,34 +12,40 @@ use crate::yaml::NodeRef;
 const ACTIONS: [&str; 4] = ["route", "redirect", "directResponse", "delegate"];
 
 /// Which VirtualServices are routed to by others.
-pub(super) struct Delegates<'r> {
-    delegates: FxHashSet<(&'r str, &'r str)>,
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Delegates {
+    /// Namespace and name.
+    delegates: FxHashSet<(String, String)>,
     /// Namespaces with Services or with VirtualServices that have hosts: whoever delegates there may be expected
     /// to be there too.
-    known: FxHashSet<&'r str>,
+    known: FxHashSet<String>,
 }
 
-impl<'r> Delegates<'r> {
-    pub(super) fn new(resources: &'r [Resource]) -> Self {
-        let mut all = Self { delegates: FxHashSet::default(), known: FxHashSet::default() };
+impl Delegates {
+    pub(super) fn new(resources: &[Resource]) -> Self {
+        let mut all = Self::default();
         for resource in resources {
             match &resource.spec {
                 Spec::VirtualService(spec) => {
                     if !spec.hosts.is_empty() {
-                        all.known.insert(resource.namespace());
+                        all.know(resource.namespace());
                     }
                     for delegate in spec.http.iter().filter_map(|route| route.delegate.get()) {
                         let namespace = delegate.namespace.get().map_or(resource.namespace(), String::as_str);
-                        all.delegates.insert((namespace, delegate.name.text()));
+                        all.delegates.insert((namespace.to_owned(), delegate.name.text().to_owned()));
                     }
                 }
-                Spec::Service(_) | Spec::ServiceEntry(_) => {
-                    all.known.insert(resource.namespace());
-                }
+                Spec::Service(_) | Spec::ServiceEntry(_) => all.know(resource.namespace()),
                 _ => {}
             }
         }
         all
+    }
+
+    fn know(&mut self, namespace: &str) {
+        if !self.known.contains(namespace) {
+            self.known.insert(namespace.to_owned());
+        }
     }
 }
 
@@ -47,7 +53,7 @@ pub(super) fn check<'a>(
     walker: &mut Walker<'a, '_>,
     resource: &Resource,
     node: NodeRef<'a>,
-    delegates: &Delegates<'_>,
+    delegates: &Delegates,
 ) {
     if resource.group() != "networking.istio.io" {
         return;
@@ -82,11 +88,11 @@ fn virtual_service<'a>(
     resource: &Resource,
     spec: NodeRef<'a>,
     owner: Span,
-    delegates: &Delegates<'_>,
+    delegates: &Delegates,
 ) {
     if is_empty(spec.get("hosts")) {
         let own = ["gateways", "tls", "tcp"].into_iter().find(|name| !is_empty(spec.get(name)));
-        let name = (resource.namespace(), resource.name.value.as_str());
+        let name = (resource.namespace().to_owned(), resource.name.value.clone());
         if let Some(own) = own {
             let help = format!("only a delegate may have no hosts, and a delegate may not have `{own}`");
             walker.missing(spec, "hosts", owner, Some(help));

@@ -54,9 +54,12 @@ pub(super) fn human(answer: &Answer<'_>) -> String {
     if let Some(cookies) = forwarded(answer) {
         request.push(("forward", format!("cookie: {cookies}")));
     }
-    section("request to the upstream", request);
-    let response = &answer.effects.response;
     let mut lines: Vec<(&str, String)> = Vec::new();
+    match &answer.effects.redirect {
+        Some(target) => lines.push(("redirect", format!("302, location: {target}"))),
+        None => section("request to the upstream", request),
+    }
+    let response = &answer.effects.response;
     lines.extend(response.cookies.iter().map(|(_, line)| ("set-cookie", line.clone())));
     lines.extend(response.headers.iter().map(|(name, value)| ("set", format!("{name}: {value}"))));
     if !response.vary.is_empty() {
@@ -116,6 +119,7 @@ pub(super) fn json(answer: &Answer<'_>) -> String {
         "flags": flags,
         "request": { "set": set, "remove": remove, "keep": keep, "cookie": forwarded(answer) },
         "response": {
+            "redirect": answer.effects.redirect,
             "setCookie": cookies,
             "set": headers,
             "vary": (!response.vary.is_empty()).then_some(&response.vary),
@@ -186,7 +190,7 @@ fn words(config: &Config, flag: &Flag, outcome: &Outcome, answer: &Answer<'_>) -
         Reason::Trusted => "the peer is trusted: its tag is kept".to_owned(),
         Reason::Deny => "on the deny list".to_owned(),
         Reason::Allow => "on the allow list".to_owned(),
-        Reason::Override => "a signed override asks for it".to_owned(),
+        Reason::Override => "an override in the query asks for it".to_owned(),
         Reason::OptIn => format!("the cookie `{cookie}` opts in"),
         Reason::OptOut => format!("the cookie `{cookie}` opts out"),
         Reason::Pin => "pinned by an earlier decision".to_owned(),

@@ -1,0 +1,122 @@
+//! JUnit XML: a suite per file, a failed test per finding that fails the run.
+//!
+//! JUnit knows no severities. A finding that the run tolerates is a test that passed and says what was found, so
+//! that a CI system is red exactly when the exit code is 1. A file without findings is one test that passed.
+
+use std::fmt::Write as _;
+
+use super::Places;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::report::Linted;
+
+/// Renders every finding of a run; `fails` says which severities fail it.
+#[must_use]
+pub fn render(batch: &[Linted], fails: impl Fn(Severity) -> bool) -> String {
+    let mut suites = String::new();
+    let (mut tests, mut failures) = (0, 0);
+    for linted in batch {
+        let mut places = Places::new(linted);
+        for (id, file) in linted.files.iter().filter(|(id, _)| !linted.files.is_context(*id)) {
+            let name = attribute(file.name());
+            let found: Vec<&Diagnostic> =
+                linted.report.diagnostics.iter().filter(|d| d.span.file == id).collect();
+            let failed = found.iter().filter(|d| fails(d.severity)).count();
+            let cases = found.len().max(1);
+            let _ = writeln!(
+                suites,
+                "  <testsuite name=\"{name}\" tests=\"{cases}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\">"
+            );
+            if found.is_empty() {
+                let _ = writeln!(suites, "    <testcase name=\"coalmine\" classname=\"{name}\"/>");
+            }
+            for diagnostic in found {
+                case(&mut suites, &name, file.name(), diagnostic, &mut places, fails(diagnostic.severity));
+            }
+            suites.push_str("  </testsuite>\n");
+            tests += cases;
+            failures += failed;
+        }
+    }
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <testsuites name=\"coalmine\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\">\n{suites}</testsuites>\n"
+    )
+}
+
+fn case(
+    out: &mut String,
+    class: &str,
+    file: &str,
+    diagnostic: &Diagnostic,
+    places: &mut Places<'_>,
+    fails: bool,
+) {
+    let (start, _) = places.range(diagnostic.span);
+    let (severity, rule) = (diagnostic.severity.as_str(), diagnostic.rule);
+    let mut body =
+        format!("{file}:{}:{}: {severity}[{rule}]: {}", start.line, start.column, diagnostic.message);
+    if let Some(help) = &diagnostic.help {
+        let _ = write!(body, "\nhelp: {help}");
+    }
+    let (name, body) = (format!("{rule} at {}:{}", start.line, start.column), text(&body));
+    let _ = writeln!(out, "    <testcase name=\"{name}\" classname=\"{class}\">");
+    let _ = if fails {
+        let message = attribute(&diagnostic.message);
+        writeln!(out, "      <failure type=\"{severity}\" message=\"{message}\">{body}</failure>")
+    } else {
+        writeln!(out, "      <system-out>{body}</system-out>")
+    };
+    out.push_str("    </testcase>\n");
+}
+
+/// Text between tags. Characters that XML 1.0 cannot carry at all become U+FFFD.
+fn text(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\r' => out.push_str("&#13;"),
+            '\t' | '\n' => out.push(c),
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// The value of an attribute, where a parser would turn line ends and tabs into spaces.
+fn attribute(value: &str) -> String {
+    text(value).replace('"', "&quot;").replace('\n', "&#10;").replace('\t', "&#9;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Files, Settings, lint};
+
+    #[test]
+    fn what_the_run_tolerates_is_no_failure() {
+        let mut files = Files::new();
+        files.add("a<b>&\"\u{1}.yaml", "a: 1\na: 2\n");
+        files.add("clean.yaml", "a: 1\n");
+        let report = lint(&files, &Settings::default());
+        let batch = [Linted { files, report }];
+        let strict = render(&batch, |_| true);
+        assert!(strict.contains("<testsuites name=\"coalmine\" tests=\"2\" failures=\"1\""), "{strict}");
+        assert!(
+            strict.contains(
+                "<testcase name=\"duplicate-key at 2:1\" classname=\"a&lt;b&gt;&amp;&quot;\u{fffd}.yaml\">"
+            ),
+            "{strict}"
+        );
+        assert!(strict.contains("<testcase name=\"coalmine\" classname=\"clean.yaml\"/>"), "{strict}");
+        let lenient = render(&batch, |_| false);
+        assert!(lenient.contains("failures=\"0\"") && !lenient.contains("<failure"), "{lenient}");
+        assert!(
+            lenient.contains("<system-out>a&lt;b&gt;&amp;\"\u{fffd}.yaml:2:1: error[duplicate-key]"),
+            "{lenient}"
+        );
+    }
+}

@@ -1,0 +1,408 @@
+//! From a destination to pods: the cluster, the DestinationRule, the endpoints, and whether the TLS that the
+//! client sends is what they accept. Knows nothing of rules and requests.
+
+use super::{Cause, ClientTls, End, Endpoint, Failure, Flag, Forwarded, Outcome, Server, Share};
+use crate::mesh::Mesh;
+use crate::mesh::destinations::{Client, ClientTlsSetting, Effective};
+use crate::mesh::mtls::{Accepts, Assumed, Sent, can_answer};
+use crate::mesh::registry::{Host, Origin, Port, Protocol};
+use crate::mesh::security::{Decision, Mode};
+use crate::mesh::workloads::{Proxy, Workload, WorkloadId, may_listen};
+use crate::resource::Resource;
+use crate::span::{Span, Spanned};
+
+/// What sends the request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// A gateway's pods.
+    Gateway,
+    /// A workload's sidecar.
+    Sidecar,
+    /// A workload's sidecar that lets something through that it has no route for.
+    Passthrough,
+    /// A workload without a proxy.
+    Bare,
+}
+
+/// The client of a destination.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller<'m> {
+    pub(super) role: Role,
+    pub(super) view: Client<'m>,
+}
+
+/// A destination as a route names it.
+#[derive(Clone, Debug)]
+pub(super) struct To<'t> {
+    /// Fully qualified.
+    pub(super) host: &'t str,
+    pub(super) subset: Option<&'t Spanned<String>>,
+    pub(super) port: u32,
+    /// Whether somebody wrote the port.
+    pub(super) port_is_written: bool,
+    pub(super) cause: Option<Cause>,
+    /// HTTP: failures have a status.
+    pub(super) http: bool,
+}
+
+/// The status of a failure that Envoy answers itself; bytes have none.
+fn status(http: bool, status: u32) -> Option<u32> {
+    http.then_some(status)
+}
+
+fn at(resource: &Resource, span: Span) -> Option<Cause> {
+    Some(Cause::new(resource, span))
+}
+
+/// An outcome without a destination.
+pub(super) fn ended(share: Share, forwarded: Forwarded, cause: Option<Cause>, end: End) -> Outcome {
+    Outcome {
+        share,
+        cause,
+        cluster: String::new(),
+        host: None,
+        service: None,
+        subset: None,
+        port: None,
+        rule: None,
+        tls: None,
+        forwarded,
+        endpoints: Vec::new(),
+        end,
+    }
+}
+
+/// Follows a destination to its pods.
+pub(super) fn outcome(
+    mesh: &Mesh<'_>,
+    caller: Caller<'_>,
+    to: &To<'_>,
+    share: Share,
+    forwarded: Forwarded,
+) -> Outcome {
+    let subset = to.subset.map_or("", |subset| subset.as_str());
+    let mut outcome = ended(share, forwarded, to.cause.clone(), End::Answered);
+    outcome.cluster = format!("outbound|{}|{subset}|{}", to.port, to.host);
+    outcome.host = Some(to.host.to_owned());
+    outcome.port = Some(to.port);
+    outcome.subset = to.subset.map(|subset| (subset.value.clone(), None));
+    let missing = |reason: String, cause: Option<Cause>| {
+        let cause = cause.or_else(|| to.cause.clone());
+        End::Failed(Failure { flag: Flag::Nc, status: status(to.http, 503), reason, cause })
+    };
+    let Some(host) = mesh.registry.find(to.host, caller.view.namespace) else {
+        outcome.end = match mesh.registry.find(to.host, None) {
+            Some(hidden) => missing(
+                format!("`{}` is not exported to the client's namespace", to.host),
+                at(hidden.resource, hidden.resource.name.span),
+            ),
+            None if mesh.knows_host(to.host) => {
+                missing(format!("no Service or ServiceEntry has the host `{}`", to.host), None)
+            }
+            None => End::Leaves(format!("`{}` is not in the input", to.host)),
+        };
+        return outcome;
+    };
+    outcome.service = at(host.resource, host.resource.name.span);
+    let effective = mesh.destination(caller.view, to.host);
+    outcome.rule =
+        effective.as_ref().and_then(Effective::first).and_then(|rule| at(rule.resource, rule.host_span));
+    if host.name != to.host {
+        let reason = format!("the host is only covered by `{}`, whose cluster has that name", host.name);
+        outcome.end = missing(reason, None);
+        return outcome;
+    }
+    let Some(port) = host.port(to.port).filter(|port| port.protocol != Protocol::Udp) else {
+        outcome.end = if host.is_alias() {
+            End::Leaves(format!("`{}` is an alias of a host elsewhere", to.host))
+        } else {
+            let how = if to.port_is_written { "" } else { ", which the listener implies" };
+            let reason = format!(
+                "`{}` has no port {}{how}; its ports are {}",
+                to.host,
+                to.port,
+                host.describe_ports()
+            );
+            missing(reason, None)
+        };
+        return outcome;
+    };
+    let mut labels = None;
+    if let Some(name) = to.subset {
+        match effective.as_ref().and_then(|rules| rules.subset(name)) {
+            Some((rule, subset)) => {
+                let span = subset.name.span().unwrap_or(subset.span);
+                outcome.subset = Some((name.value.clone(), at(rule.resource, span)));
+                labels = Some(&subset.labels);
+            }
+            None => {
+                let names: Vec<&str> = effective
+                    .iter()
+                    .flat_map(Effective::subsets)
+                    .map(|(_, subset)| subset.name.text())
+                    .collect();
+                let reason = match (effective.as_ref().and_then(Effective::first), names.as_slice()) {
+                    (None, _) => format!("no DestinationRule of this client has a subset `{}`", name.value),
+                    (Some(rule), []) => format!(
+                        "DestinationRule `{}`, which wins for this client, has no subsets",
+                        rule.resource.name.value
+                    ),
+                    (Some(rule), names) => format!(
+                        "DestinationRule `{}`, which wins for this client, has no subset `{}`; it has {}",
+                        rule.resource.name.value,
+                        name.value,
+                        names.join(", ")
+                    ),
+                };
+                outcome.end = missing(reason, None);
+                return outcome;
+            }
+        }
+    }
+    let (tls, setting) = client_tls(mesh, caller, effective.as_ref(), host, port, to.subset);
+    outcome.tls = Some(tls);
+    if !host.selects_pods() {
+        outcome.end = without_pods(host, to);
+        return outcome;
+    }
+    let selected: Vec<WorkloadId> =
+        labels.map_or_else(|| host.workloads.clone(), |labels| mesh.subset_workloads(host, labels));
+    for id in selected {
+        let Some(workload) = mesh.workloads.get(id) else { continue };
+        let auto = setting.is_none() && matches!(caller.role, Role::Gateway | Role::Sidecar);
+        let sent = outcome.tls.as_ref().and_then(|tls| tls.sent);
+        outcome.endpoints.push(endpoint(mesh, id, workload, port, sent, auto, to.http));
+    }
+    if let Some(tls) = &mut outcome.tls
+        && tls.sent.is_none()
+        && setting.is_none()
+    {
+        // Auto mTLS goes by pod; often all are alike.
+        let mut sent = outcome.endpoints.iter().map(|endpoint| endpoint.sent);
+        if let Some(first) = sent.next()
+            && sent.all(|other| other == first)
+        {
+            tls.sent = first;
+        }
+    }
+    outcome.end = whole(mesh, host, port, to, &outcome);
+    outcome
+}
+
+/// What comes of a host that has no selector.
+fn without_pods(host: &Host<'_>, to: &To<'_>) -> End {
+    let unhealthy = |reason: String| {
+        let cause = at(host.resource, host.resource.name.span);
+        End::Failed(Failure { flag: Flag::Uh, status: status(to.http, 503), reason, cause })
+    };
+    match host.origin {
+        Origin::Service(_) if host.is_alias() => {
+            End::Leaves(format!("`{}` is an alias of a host elsewhere", host.name))
+        }
+        Origin::Service(_) => End::Leaves(format!(
+            "Service `{}` has no selector: its endpoints are not in the input",
+            host.name
+        )),
+        Origin::ServiceEntry(entry) if entry.resolution.text() == "STATIC" && entry.endpoints.is_empty() => {
+            unhealthy(format!("ServiceEntry `{}` is STATIC and has no endpoints", host.resource.name.value))
+        }
+        Origin::ServiceEntry(entry) => {
+            let addresses: Vec<&str> =
+                entry.endpoints.iter().map(|endpoint| endpoint.address.text()).collect();
+            End::Leaves(match addresses.as_slice() {
+                [] => format!("`{}` is outside the mesh", to.host),
+                list => format!("`{}` is outside the mesh, at {}", to.host, list.join(", ")),
+            })
+        }
+    }
+}
+
+/// What comes of a destination given what comes of its pods.
+fn whole(mesh: &Mesh<'_>, host: &Host<'_>, port: &Port<'_>, to: &To<'_>, outcome: &Outcome) -> End {
+    let is_idle = |endpoint: &Endpoint| matches!(&endpoint.end, End::Failed(f) if f.flag == Flag::Uh);
+    let behind: Vec<&Endpoint> =
+        outcome.endpoints.iter().filter(|endpoint| endpoint.port.is_some()).collect();
+    if behind.is_empty() {
+        if !mesh.knows_workloads(host.namespace()) {
+            return End::Leaves(format!("the pods of `{}` are not in the input", host.name));
+        }
+        let (reason, cause) = match (&outcome.subset, outcome.endpoints.first()) {
+            (_, Some(endpoint)) => (
+                format!("no pod has a container port named `{}`", port.target_text()),
+                Some(endpoint.workload.clone()),
+            ),
+            (Some((name, cause)), None) => {
+                (format!("subset `{name}` of `{}` selects no pods", host.name), cause.clone())
+            }
+            (None, None) => (
+                format!("the selector of `{}` selects no pods", host.name),
+                at(host.resource, host.resource.name.span),
+            ),
+        };
+        return End::Failed(Failure { flag: Flag::Uh, status: status(to.http, 503), reason, cause });
+    }
+    // Pods that are not there take no requests from those that are.
+    let (idle, behind): (Vec<&Endpoint>, Vec<&Endpoint>) = behind.into_iter().partition(|e| is_idle(e));
+    let behind = if behind.is_empty() { idle } else { behind };
+    match behind.iter().find(|endpoint| !matches!(endpoint.end, End::Failed(_))) {
+        Some(endpoint) => endpoint.end.clone(),
+        None => behind.first().map_or(End::Answered, |endpoint| endpoint.end.clone()),
+    }
+}
+
+/// The pods of one workload.
+fn endpoint(
+    mesh: &Mesh<'_>,
+    id: WorkloadId,
+    workload: &Workload<'_>,
+    port: &Port<'_>,
+    sent: Option<Sent>,
+    auto: bool,
+    http: bool,
+) -> Endpoint {
+    let number = port.on_workload(workload);
+    let accepts = mesh.accepts(workload, port);
+    let server = match accepts {
+        Some(Accepts::Policy(decision)) => Server::Sidecar(decision.mode),
+        Some(Accepts::Application) => Server::Application,
+        None => Server::Unknown,
+    };
+    // `mtls_checker.go`: a pod without sidecar, or whose port does not accept mTLS, gets plaintext.
+    let sent = match (sent, server) {
+        (None, Server::Sidecar(Mode::Disable) | Server::Application) if auto => Some(Sent::Plaintext),
+        (None, Server::Sidecar(_)) if auto => Some(Sent::IstioMutual),
+        (sent, _) => sent,
+    };
+    let cause = accepts.and_then(|accepts| match accepts {
+        Accepts::Policy(Decision { by: Some((resource, span)), .. }) => at(resource, span),
+        _ => None,
+    });
+    let span = workload.resource.name.span;
+    let place = at(workload.resource, span);
+    let container = workload.container_port(&port.target_text());
+    let mut endpoint = Endpoint {
+        id,
+        workload: Cause::new(workload.resource, span),
+        version: workload.version().map(|version| version.value.clone()),
+        port: number,
+        port_span: container.and_then(|port| port.container_port.span()),
+        sent,
+        server,
+        cause,
+        end: End::Answered,
+    };
+    let name = &workload.resource.name.value;
+    let failed = |flag, reason: String, cause: Option<Cause>| {
+        End::Failed(Failure { flag, status: status(http, 503), reason, cause })
+    };
+    let mode = match server {
+        Server::Sidecar(mode) => Some(Some(mode)),
+        Server::Application => Some(None),
+        Server::Unknown => None,
+    };
+    let clash = mode.zip(sent).filter(|(mode, sent)| !can_answer(*mode, *sent));
+    let replicas = workload.template.replicas.as_ref().filter(|replicas| replicas.value == 0);
+    endpoint.end = match (clash, number) {
+        _ if replicas.is_some() => failed(
+            Flag::Uh,
+            format!("`{name}` is scaled to 0: it has no pods"),
+            replicas.and_then(|replicas| at(workload.resource, replicas.span)),
+        ),
+        (Some((Some(Mode::Strict), Sent::Plaintext)), _) => failed(
+            // The sidecar has no filter chain for plaintext: it logs NR and closes the connection.
+            Flag::Uc,
+            format!(
+                "`{name}` accepts only mTLS (STRICT) and is sent plaintext: its sidecar resets the connection"
+            ),
+            endpoint.cause.clone(),
+        ),
+        (Some((mode, sent)), _) => {
+            let what = match mode {
+                Some(mode) => format!("its sidecar is {}", mode.as_str()),
+                None => "it has no sidecar".to_owned(),
+            };
+            let reason =
+                format!("`{name}` is sent {} and {what}: the TLS handshake fails", describe_sent(sent));
+            failed(Flag::Uf, reason, endpoint.cause.clone().or(place))
+        }
+        (None, Some(number)) if !may_listen(workload, &port.target_text()) => {
+            let seen = if matches!(workload.proxy_on(number), Proxy::Sidecar) {
+                "its sidecar cannot connect"
+            } else {
+                "the connection is refused"
+            };
+            let reason = format!("nothing in `{name}` listens on port {number}: {seen}");
+            failed(Flag::Uf, reason, place)
+        }
+        _ => End::Answered,
+    };
+    endpoint
+}
+
+/// What a client sends, for people.
+#[must_use]
+pub fn describe_sent(sent: Sent) -> &'static str {
+    match sent {
+        Sent::Plaintext => "plaintext",
+        Sent::Simple => "TLS without a client certificate",
+        Sent::OwnCertificate => "TLS with a certificate that is not Istio's",
+        Sent::IstioMutual => "Istio mTLS",
+    }
+}
+
+/// What the client sends to all pods alike, and the DestinationRule's setting if there is one.
+fn client_tls<'a>(
+    mesh: &Mesh<'a>,
+    caller: Caller<'_>,
+    effective: Option<&Effective<'_, 'a>>,
+    host: &Host<'a>,
+    port: &Port<'_>,
+    subset: Option<&Spanned<String>>,
+) -> (ClientTls, Option<ClientTlsSetting<'a>>) {
+    let of = |sent, why: &str, cause| ClientTls { sent, why: why.to_owned(), cause };
+    let unrouted = match caller.role {
+        Role::Bare => Some("the client has no sidecar"),
+        Role::Passthrough => Some("the client's sidecar passes it through as it is"),
+        Role::Gateway | Role::Sidecar => None,
+    };
+    if let Some(why) = unrouted {
+        return (of(Some(Sent::Plaintext), why, None), None);
+    }
+    let setting = effective.and_then(|rules| rules.client_tls(port.number, subset.map(|name| name.as_str())));
+    if let Some(setting) = setting {
+        let why = format!("tls mode {} of DestinationRule `{}`", setting.mode(), setting.resource.name.value);
+        // Gateways read credentials, sidecars do not.
+        let credential = caller.role == Role::Gateway && setting.tls.credential_name.is_some();
+        let sent = match setting.mode() {
+            "SIMPLE" if credential => Some(Sent::Simple),
+            "MUTUAL" if credential => Some(Sent::OwnCertificate),
+            _ => Sent::by(&setting),
+        };
+        return (of(sent, &why, at(setting.resource, setting.span())), Some(setting));
+    }
+    if !mesh.config.auto_mtls {
+        return (of(Some(Sent::Plaintext), "no DestinationRule says, and auto mTLS is off", None), None);
+    }
+    if host.is_external() {
+        let why = "no DestinationRule says, and the host is outside the mesh";
+        return (of(Some(Sent::Plaintext), why, None), None);
+    }
+    let tls = match mesh.assumed_mode(host) {
+        Assumed::WithoutSidecar(id) => {
+            let bare = mesh.workloads.get(id).map(|workload| workload.resource);
+            let cause = bare.and_then(|resource| at(resource, resource.name.span));
+            of(Some(Sent::Plaintext), "auto mTLS: a pod of the headless Service has no sidecar", cause)
+        }
+        Assumed::Policy(decision) => {
+            let cause = decision.by.and_then(|(resource, span)| at(resource, span));
+            let mode = decision.mode.as_str();
+            match decision.mode {
+                Mode::Disable => {
+                    of(Some(Sent::Plaintext), &format!("auto mTLS: the namespace's mode is {mode}"), cause)
+                }
+                _ => of(None, &format!("auto mTLS: the namespace's mode is {mode}"), cause),
+            }
+        }
+    };
+    (tls, None)
+}

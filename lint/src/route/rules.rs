@@ -1,0 +1,316 @@
+//! The route table that Istio builds for one proxy, and the entry of it that takes a request
+//! (`core/route/route.go`, `core/gateway.go`, `core/tls.go`). Knows proxies and rules, not destinations.
+
+use super::message::{Block, Matcher, Message, can_join};
+use super::{Detail, Hop, HopKind};
+use crate::mesh::Mesh;
+use crate::mesh::gateways::resolve_gateway_name;
+use crate::mesh::host::matches;
+use crate::mesh::routes::{RouteKind, VirtualService, is_catch_all};
+use crate::resource::field::{List, Map};
+use crate::resource::networking::{HttpMatch, HttpRoute, L4Match};
+use crate::span::Spanned;
+
+/// For whom a table is built.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Builder<'m> {
+    /// The gateway whose routes they are, by namespace and name; `None` for a sidecar.
+    pub(super) gateway: Option<(&'m str, &'m str)>,
+    /// Labels of the proxy's pods.
+    pub(super) labels: &'m Map<String>,
+    /// Their namespace, if known.
+    pub(super) namespace: Option<&'m str>,
+    /// The port of the listener.
+    pub(super) port: u32,
+}
+
+impl Builder<'_> {
+    fn names_me(&self, gateways: &List<String>, own_namespace: &str) -> bool {
+        gateways.iter().any(|name| match self.gateway {
+            None => name.as_str() == "mesh",
+            Some((namespace, gateway)) => {
+                let (ns, name) = resolve_gateway_name(name, own_namespace);
+                ns == namespace && name == gateway
+            }
+        })
+    }
+
+    /// `sourceMatchHTTP`: with `gateways` the client's labels and namespace are not looked at.
+    fn gets_http(&self, block: &HttpMatch, own_namespace: &str) -> bool {
+        let port = block.port.get().copied().filter(|port| *port != 0);
+        if port.is_some_and(|port| port != self.port) {
+            return false;
+        }
+        if !block.gateways.is_empty() {
+            return self.names_me(&block.gateways, own_namespace);
+        }
+        let wanted = block.source_namespace.get().filter(|name| !name.is_empty());
+        block.source_labels.selects(self.labels)
+            && wanted.is_none_or(|wanted| self.namespace == Some(wanted.as_str()))
+    }
+
+    /// `matchTCP` for sidecars, `l4SingleMatch` for gateways, which ignore labels.
+    fn gets_l4(&self, block: &L4Match, own_namespace: &str) -> bool {
+        let port = block.port.get().copied().filter(|port| *port != 0);
+        let gateways = block.gateways.is_empty() || self.names_me(&block.gateways, own_namespace);
+        let wanted = block.source_namespace.get().filter(|name| !name.is_empty());
+        let source = self.gateway.is_some()
+            || (block.source_labels.selects(self.labels)
+                && wanted.is_none_or(|wanted| self.namespace == Some(wanted.as_str())));
+        gateways && source && port.is_none_or(|port| port == self.port)
+    }
+}
+
+/// One route of a table.
+#[derive(Clone, Debug)]
+pub(super) struct Built<'m, 'a> {
+    /// The VirtualService.
+    pub(super) service: &'m VirtualService<'a>,
+    /// Place of the rule in its `http`.
+    pub(super) index: usize,
+    /// The rule.
+    pub(super) rule: &'a Spanned<HttpRoute>,
+    /// The rule that it delegates to.
+    pub(super) leaf: Option<(&'m VirtualService<'a>, usize, &'a Spanned<HttpRoute>)>,
+    blocks: (Block<'a>, Block<'a>),
+}
+
+impl<'m, 'a> Built<'m, 'a> {
+    fn is_catch_all(&self) -> bool {
+        [self.blocks.0, self.blocks.1].into_iter().flatten().all(|block| is_catch_all(block))
+    }
+
+    /// The rule whose destinations count, and its VirtualService.
+    pub(super) fn last(&self) -> (&'m VirtualService<'a>, &'a Spanned<HttpRoute>) {
+        self.leaf.map_or((self.service, self.rule), |(service, _, rule)| (service, rule))
+    }
+
+    /// The block whose `uri` decides what a rewrite replaces.
+    pub(super) fn uri_block(&self) -> Option<&'a HttpMatch> {
+        let blocks = [self.blocks.1, self.blocks.0];
+        blocks.into_iter().flatten().map(|block| &block.value).find(|block| block.uri.is_some())
+    }
+
+    /// A field of the delegate's rule, else of the root's.
+    pub(super) fn field<T>(&self, get: impl Fn(&'a HttpRoute) -> Option<&'a T>) -> Option<&'a T> {
+        self.leaf.and_then(|(_, _, rule)| get(&rule.value)).or_else(|| get(&self.rule.value))
+    }
+}
+
+/// `BuildHTTPRoutesForVirtualService`: what a VirtualService gives this proxy, in order.
+pub(super) fn table<'m, 'a>(
+    mesh: &'m Mesh<'a>,
+    service: &'m VirtualService<'a>,
+    builder: Builder<'_>,
+) -> Vec<Built<'m, 'a>> {
+    let mut built: Vec<Built<'m, 'a>> = Vec::new();
+    for (index, rule) in service.spec.http.iter().enumerate() {
+        let route = |leaf, blocks| Built { service, index, rule, leaf, blocks };
+        let mut added: Vec<Built<'m, 'a>> = Vec::new();
+        if let Some(delegate) = rule.delegate.get() {
+            let namespace = Some(delegate.namespace.text()).filter(|ns| !ns.is_empty());
+            let namespace = namespace.unwrap_or_else(|| service.namespace());
+            let Some(other) = delegate_of(mesh, namespace, delegate.name.text(), service) else { continue };
+            for (place, leaf) in other.spec.http.iter().enumerate() {
+                for root in blocks(&rule.r#match) {
+                    for own in blocks(&leaf.r#match) {
+                        if root.zip(own).is_none_or(|(root, own)| can_join(root, own)) {
+                            added.push(route(Some((other, place, leaf)), (root, own)));
+                        }
+                    }
+                }
+            }
+        } else {
+            added.extend(blocks(&rule.r#match).map(|block| route(None, (block, None))));
+        }
+        for route in added {
+            let namespaces = [service.namespace(), route.leaf.map_or("", |(leaf, ..)| leaf.namespace())];
+            let gets = [route.blocks.0, route.blocks.1]
+                .into_iter()
+                .zip(namespaces)
+                .all(|(block, namespace)| block.is_none_or(|block| builder.gets_http(block, namespace)));
+            if !gets {
+                continue;
+            }
+            let ends = route.is_catch_all();
+            built.push(route);
+            if ends {
+                return built;
+            }
+        }
+    }
+    built
+}
+
+/// The blocks of a rule; one that is no condition when there is none.
+fn blocks<'a>(list: &'a List<HttpMatch>) -> impl Iterator<Item = Block<'a>> {
+    let none = list.is_empty().then_some(None);
+    list.iter().map(Some).chain(none)
+}
+
+fn delegate_of<'m, 'a>(
+    mesh: &'m Mesh<'a>,
+    namespace: &str,
+    name: &str,
+    root: &VirtualService<'a>,
+) -> Option<&'m VirtualService<'a>> {
+    let is = |service: &&VirtualService<'a>| {
+        service.namespace() == namespace && service.resource.name.as_str() == name
+    };
+    let service = mesh.routes.iter().filter(is).last()?;
+    (service.hosts.is_empty() && service.export_to.reaches(root.namespace(), namespace)).then_some(service)
+}
+
+/// `SortVHostRoutes`: on gateways routes of several VirtualServices share a virtual host, and those that take
+/// everything come last.
+pub(super) fn catch_alls_last<'m, 'a>(routes: Vec<Built<'m, 'a>>) -> Vec<Built<'m, 'a>> {
+    let (last, first): (Vec<_>, Vec<_>) = routes.into_iter().partition(Built::is_catch_all);
+    first.into_iter().chain(last).collect()
+}
+
+/// The first route that takes a request, and the tests that it meets.
+pub(super) fn choose<'m, 'a>(
+    routes: &[Built<'m, 'a>],
+    matcher: &Matcher<'_>,
+    message: &Message,
+) -> Option<(Built<'m, 'a>, Vec<Detail>)> {
+    routes.iter().find_map(|route| {
+        let mut met = Vec::new();
+        for block in [route.blocks.0, route.blocks.1].into_iter().flatten() {
+            met.extend(matcher.block(block, message)?);
+            met.extend(source_details(block));
+        }
+        Some((route.clone(), met))
+    })
+}
+
+fn source_details(block: &HttpMatch) -> Vec<Detail> {
+    let mut met = Vec::new();
+    let mut add = |text: String, span| met.push(Detail { label: "match", text, span });
+    if block.gateways.is_empty() {
+        if !block.source_labels.is_empty() {
+            add(format!("sourceLabels {}", block.source_labels.describe()), block.source_labels.span());
+        }
+        if let Some(namespace) = block.source_namespace.as_ref().filter(|name| !name.is_empty()) {
+            add(format!("sourceNamespace {}", namespace.value), Some(namespace.span));
+        }
+    } else {
+        let names: Vec<&str> = block.gateways.iter().map(|name| name.as_str()).collect();
+        add(format!("gateways {}", names.join(", ")), block.gateways.first().map(|name| name.span));
+    }
+    if let Some(port) = block.port.as_ref() {
+        add(format!("port {}", port.value), Some(port.span));
+    }
+    met
+}
+
+/// The hops of a chosen http route: the rule, and the one it delegates to.
+pub(super) fn hops(route: &Built<'_, '_>, met: Vec<Detail>) -> Vec<Hop> {
+    let mut hops = vec![rule_hop(HopKind::VirtualService, route.service, RouteKind::Http, route.index)];
+    if let Some(hop) = hops.first_mut() {
+        let span = route.blocks.0.map(|block| block.span);
+        hop.span = span.or(hop.span);
+        if met.is_empty() {
+            hop.detail("match", "every request", span);
+        }
+        hop.details.extend(met);
+    }
+    if let Some((leaf, index, _)) = route.leaf {
+        hops.push(rule_hop(HopKind::Delegate, leaf, RouteKind::Http, index));
+    }
+    hops
+}
+
+fn rule_hop(kind: HopKind, service: &VirtualService<'_>, list: RouteKind, index: usize) -> Hop {
+    let name = match list {
+        RouteKind::Http => service.spec.http.get(index).map_or("", |rule| rule.name.text()),
+        _ => "",
+    };
+    let name = if name.is_empty() { String::new() } else { format!(" ({name})") };
+    let summary = format!("{}[{index}]{name}", list.as_str());
+    Hop::new(kind, Some(service.resource), service.rule_span(list, index), summary)
+}
+
+/// The first tcp or tls rule of a VirtualService that this proxy gets and that takes a connection, with its hop.
+/// `sni` is what the client asks for; a rule with `destinationSubnets` is passed over when the address is a name.
+pub(super) fn choose_l4<'m, 'a>(
+    service: &'m VirtualService<'a>,
+    kind: RouteKind,
+    builder: Builder<'_>,
+    sni: Option<&str>,
+    address: &str,
+) -> Option<(usize, Hop)> {
+    let lists: Vec<&'a List<L4Match>> = match kind {
+        RouteKind::Tcp => service.spec.tcp.iter().map(|rule| &rule.value.r#match).collect(),
+        RouteKind::Tls => service.spec.tls.iter().map(|rule| &rule.value.r#match).collect(),
+        RouteKind::Http => Vec::new(),
+    };
+    let takes = |block: &L4Match| {
+        let names = &block.sni_hosts;
+        let sni_ok = kind != RouteKind::Tls
+            || names.iter().any(|name| {
+                sni.is_some_and(|sni| matches(&name.to_ascii_lowercase(), &sni.to_ascii_lowercase()))
+            });
+        let subnet_ok = block.destination_subnets.is_empty()
+            || block.destination_subnets.iter().any(|subnet| in_subnet(subnet, address));
+        builder.gets_l4(block, service.namespace()) && sni_ok && subnet_ok
+    };
+    for (index, blocks) in lists.into_iter().enumerate() {
+        let block = blocks.iter().find(|block| takes(block));
+        if block.is_none() && !(blocks.is_empty() && kind == RouteKind::Tcp) {
+            continue;
+        }
+        let mut hop = rule_hop(HopKind::VirtualService, service, kind, index);
+        let Some(block) = block else {
+            hop.detail("match", "every connection", None);
+            return Some((index, hop));
+        };
+        hop.span = Some(block.span);
+        let list = |names: &List<String>| {
+            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            names.join(", ")
+        };
+        if kind == RouteKind::Tls {
+            let span = block.sni_hosts.first().map(|name| name.span);
+            hop.detail("match", format!("SNI {}", list(&block.sni_hosts)), span);
+        }
+        if !block.source_labels.is_empty() {
+            let text = format!("sourceLabels {}", block.source_labels.describe());
+            let text =
+                if builder.gateway.is_some() { format!("{text} (ignored on a gateway)") } else { text };
+            hop.detail("match", text, block.source_labels.span());
+        }
+        if let Some(namespace) = block.source_namespace.as_ref() {
+            hop.detail("match", format!("sourceNamespace {}", namespace.value), Some(namespace.span));
+        }
+        if let Some(port) = block.port.as_ref() {
+            hop.detail("match", format!("port {}", port.value), Some(port.span));
+        }
+        if !block.destination_subnets.is_empty() {
+            let span = block.destination_subnets.first().map(|subnet| subnet.span);
+            hop.detail("match", format!("destinationSubnets {}", list(&block.destination_subnets)), span);
+        }
+        if hop.details.is_empty() {
+            hop.detail("match", "every connection", Some(block.span));
+        }
+        return Some((index, hop));
+    }
+    None
+}
+
+/// Whether an address is in a subnet; a name is in none.
+fn in_subnet(subnet: &str, address: &str) -> bool {
+    use std::net::IpAddr;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let (base, length) = subnet.split_once('/').unwrap_or((subnet, ""));
+    let (Ok(base), Ok(address)) = (base.parse::<IpAddr>(), address.parse::<IpAddr>()) else { return false };
+    let bits = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => (u128::from(u32::from(ip)), 32u32),
+        IpAddr::V6(ip) => (u128::from(ip), 128),
+    };
+    let ((base, width), (address, other)) = (bits(base), bits(address));
+    let length = if length.is_empty() { Some(width) } else { length.parse().ok() };
+    let Some(length) = length.filter(|length| width == other && *length <= width) else { return false };
+    let drop = width - length;
+    base.checked_shr(drop).unwrap_or(0) == address.checked_shr(drop).unwrap_or(0)
+}
