@@ -15,6 +15,8 @@ pub mod load;
 pub mod lower;
 pub mod metrics;
 pub mod policy;
+#[cfg(feature = "lower")]
+pub mod referee;
 pub mod upstream;
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Small upstream servers: each says which version it is and echoes the request it saw as JSON. The line `WHO` alone
+//! Small upstream servers: each says which version it is and echoes the request it saw as JSON. The line [`WHO`] alone
 //! is answered by the bare JSON, so that a TCP port can be asked too.
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::json;
 
 /// The line that asks a TCP port who answers.
-pub const WHO: &str = "WHO";
+/// Longer than any proxy needs to see that it is neither TLS nor HTTP.
+pub const WHO: &str = "WHO ARE YOU";
 
 /// A server on its own loopback port, stopped when dropped.
 pub struct Upstream {
