@@ -10,6 +10,7 @@ mod destination;
 mod entry;
 mod filters;
 mod message;
+mod normalize;
 mod request;
 mod rules;
 mod share;

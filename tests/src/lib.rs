@@ -15,6 +15,8 @@ pub mod load;
 pub mod lower;
 pub mod metrics;
 pub mod policy;
+#[cfg(feature = "lower")]
+pub mod referee;
 pub mod tcp;
 pub mod upstream;
 #[cfg(feature = "voting")]

@@ -7,8 +7,9 @@
 //! and what a match means is left to Envoy: nothing here may use `coalmine::route` or `coalmine::mesh::matching`.
 //!
 //! One Envoy plays every proxy. Clients dial listeners on loopback ports ([`Door`]); the servers' sidecars listen on
-//! socket files. What is different from a cluster: retries are off, a workload is one pod whatever its replicas,
-//! `PassthroughCluster` leads nowhere (there is no original destination), and what [`Lowered::left_out`] lists.
+//! socket files. What is different from a cluster: retries are off, a workload is one pod whatever its replicas, each
+//! host that a pod can dial has a listener of its own (loopback has no original destination, so that is how
+//! `PassthroughCluster` knows where a request was going), and what [`Lowered::left_out`] lists.
 
 pub mod ask;
 pub mod certificates;
@@ -21,7 +22,7 @@ pub mod pods;
 mod sidecar;
 mod tcp;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -50,8 +51,8 @@ pub enum Door {
         /// The server's port.
         port: u32,
     },
-    /// What a pod reaches when it calls a host: through its sidecar, or without one. The pod's HTTP ports are one
-    /// listener for all hosts, which the request's `Host` tells apart.
+    /// What a pod reaches when it dials a host: through its sidecar, or without one. On an HTTP port the request's
+    /// `Host` decides all the same, as in Istio.
     Outbound {
         /// `namespace/name` of the workload that calls.
         client: String,
@@ -107,6 +108,36 @@ impl Lowered {
         bootstrap.full_clusters.extend(self.clusters.iter().cloned());
     }
 
+    /// Leaves out what nobody who comes through these doors can reach, so that Envoy starts sooner.
+    pub fn keep(&mut self, doors: &[Door]) {
+        let wanted: HashSet<&String> = doors.iter().filter_map(|door| self.doors.get(door)).collect();
+        let is_entry = |listener: &Value| {
+            listener["name"].as_str().is_some_and(|name| wanted.contains(&name.to_owned()))
+        };
+        let mut live = HashSet::new();
+        let mut listeners: Vec<Value> = Vec::new();
+        let mut clusters: Vec<Value> = Vec::new();
+        let (mut next, mut rest): (Vec<Value>, Vec<Value>) =
+            std::mem::take(&mut self.listeners).into_iter().partition(is_entry);
+        // A door, the clusters behind it, the sockets of the pods' sidecars, the pods.
+        while !next.is_empty() {
+            next.iter().for_each(|listener| texts(listener, &mut live));
+            listeners.append(&mut next);
+            let is_named = |cluster: &Value| cluster["name"].as_str().is_some_and(|name| live.contains(name));
+            let (some, others): (Vec<Value>, Vec<Value>) =
+                std::mem::take(&mut self.clusters).into_iter().partition(is_named);
+            self.clusters = others;
+            some.iter().for_each(|cluster| texts(cluster, &mut live));
+            clusters.extend(some);
+            let is_dialled = |listener: &Value| {
+                listener["address"]["pipe"]["path"].as_str().is_some_and(|path| live.contains(path))
+            };
+            (next, rest) = rest.into_iter().partition(is_dialled);
+        }
+        (self.listeners, self.clusters) = (listeners, clusters);
+        self.doors.retain(|door, _| doors.contains(door));
+    }
+
     /// Where a door is in an Envoy that was started with this.
     ///
     /// # Panics
@@ -115,6 +146,16 @@ impl Lowered {
         let listener = self.doors.get(door);
         let listener = listener.unwrap_or_else(|| panic!("no {door:?} in {:?}", self.doors.keys()));
         envoy.listener(listener)
+    }
+}
+
+/// Every text in a value.
+fn texts(value: &Value, out: &mut HashSet<String>) {
+    match value {
+        Value::String(text) => drop(out.insert(text.clone())),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, out)),
+        Value::Object(fields) => fields.values().for_each(|field| texts(field, out)),
+        _ => {}
     }
 }
 
@@ -130,9 +171,16 @@ pub fn identity(workload: &Workload<'_>) -> String {
     format!("spiffe://cluster.local/ns/{}/sa/{account}", workload.namespace())
 }
 
-/// The part of a cluster's name that Istio gives it: `outbound|<port>|<subset>|<host>`.
+/// The cluster for what nothing of the mesh takes.
+const PASSTHROUGH: &str = "PassthroughCluster";
+
+/// The name that Istio gives a cluster: `outbound|<port>|<subset>|<host>` or `PassthroughCluster`.
 pub fn istio_name(cluster: &str) -> &str {
-    cluster.find("outbound|").map_or(cluster, |start| &cluster[start..])
+    match cluster.find("outbound|") {
+        Some(start) => &cluster[start..],
+        None if cluster.contains(PASSTHROUGH) => PASSTHROUGH,
+        None => cluster,
+    }
 }
 
 /// One proxy on the client's side.

@@ -1,4 +1,4 @@
-//! Small upstream servers: each says which version it is and echoes the request it saw as JSON. The line `WHO` alone
+//! Small upstream servers: each says which version it is and echoes the request it saw as JSON. The line [`WHO`] alone
 //! is answered by the bare JSON, so that a TCP port can be asked too.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -11,7 +11,8 @@ use serde_json::json;
 use crate::tcp::TcpServer;
 
 /// The line that asks a TCP port who answers.
-pub const WHO: &str = "WHO";
+/// Longer than any proxy needs to see that it is neither TLS nor HTTP.
+pub const WHO: &str = "WHO ARE YOU";
 
 /// A body is read up to this; what is longer ends the connection.
 const BODY_LIMIT: u64 = 1024 * 1024;

@@ -162,3 +162,20 @@ fn finalized_only_2_0_is_left(version: &str) {
     assert_eq!(running.storage("voting-app-2-0", 3306), only("voting/voting-storage-2-0:3306"));
     assert_eq!(running.analytics("voting-app-2-0"), only("voting/voting-analytics-2-0:8080"));
 }
+
+#[test]
+fn the_lowering_has_no_matching_code_from_the_product() {
+    let mut paths = vec![root().join("tests/src/lower.rs")];
+    let folder = std::fs::read_dir(root().join("tests/src/lower")).expect("the lowering");
+    paths.extend(folder.map(|entry| entry.expect("an entry").path()));
+    assert!(paths.len() > 5, "{paths:?}");
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for shared in ["route::", "mesh::matching", "matching::", "reach::", "for_mesh_host"] {
+                let is_own = line.contains("mesh::routes::");
+                assert!(is_own || !line.contains(shared), "{}: {line}", path.display());
+            }
+        }
+    }
+}

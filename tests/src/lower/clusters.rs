@@ -79,6 +79,7 @@ impl<'a> Lowering<'_, 'a> {
     fn endpoints(&self, host: &Host<'a>, port: &Port<'a>, labels: Option<&Map<String>>) -> Vec<Value> {
         let pods = host.workloads.iter().filter_map(|id| Some((*id, self.mesh.workloads.get(*id)?)));
         pods.filter(|(_, workload)| labels.is_none_or(|labels| labels.selects(workload.labels)))
+            .filter(|(_, workload)| workload.template.replicas.get() != Some(&0))
             .filter_map(|(id, _)| Some(self.endpoint(id, port.on_workload(self.mesh.workloads.get(id)?)?)))
             .collect()
     }

@@ -113,7 +113,8 @@ impl<'m, 'a> Lowering<'m, 'a> {
         };
         let services = self.mesh.routes.iter().filter(is_bound).filter(sees);
         let mut services: Vec<_> = services.map(|service| (service, self.spec(service.resource))).collect();
-        services.sort_by_key(|(service, _)| proxy.namespace.map_or(0, |namespace| rank(service, namespace)));
+        // Pods of an unknown namespace that see a private object at all see it first.
+        services.sort_by_key(|(service, _)| rank(service, proxy.namespace.unwrap_or_default()));
         services
     }
 

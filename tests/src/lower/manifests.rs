@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use coalmine::mesh::Mesh;
 use coalmine::mesh::config::MeshConfig;
+use coalmine::mesh::{Assume, Mesh};
 use coalmine::states::states;
 use coalmine::yaml::Document;
 use coalmine::{Files, Input, Settings};
@@ -21,11 +21,11 @@ pub struct Manifests {
 }
 
 impl Manifests {
-    /// One text.
+    /// One text, which is the whole mesh.
     pub fn text(text: &str) -> Self {
         let mut files = Files::new();
         files.add("manifests.yaml", text);
-        Self::new(files, Settings::default())
+        Self::new(files, Settings { assume: Assume::Closed, ..Settings::default() })
     }
 
     /// Every YAML file below a folder, with the folder's own `coalmine.yaml` as settings.

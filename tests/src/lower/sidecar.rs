@@ -11,7 +11,7 @@ use coalmine::mesh::workloads::{Proxy as Handler, Workload, WorkloadId};
 use serde_json::{Value, json};
 
 use super::http::{self, Context};
-use super::{Door, Lowered, Lowering, Proxy, envoy, identity, is_http, name_of, tcp};
+use super::{Door, Lowered, Lowering, PASSTHROUGH, Proxy, envoy, identity, is_http, name_of, tcp};
 use crate::bootstrap::loopback;
 
 impl<'m, 'a> Lowering<'m, 'a> {
@@ -25,44 +25,39 @@ impl<'m, 'a> Lowering<'m, 'a> {
         };
         self.clusters(&proxy, out);
         let services = self.visible(workload.namespace());
-        let mut http_ports: BTreeMap<u32, Vec<(&Host<'a>, &Port<'a>)>> = BTreeMap::new();
         for host in self.hosts(&proxy) {
             for port in host.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
-                let door = |name: String| {
-                    (
-                        Door::Outbound {
-                            client: proxy.name.clone(),
-                            host: host.name.clone(),
-                            port: port.number,
-                        },
-                        name,
-                    )
-                };
-                if port.protocol.is_http() {
-                    http_ports.entry(port.number).or_default().push((host, port));
-                    out.doors.extend([door(self.outbound_name(&proxy, port.number, ""))]);
-                    continue;
-                }
                 let name = self.outbound_name(&proxy, port.number, &host.name);
                 let mut chains = Vec::new();
                 let mut inspectors = Vec::new();
-                if port.protocol == Protocol::Sniffed {
-                    inspectors.push("http_inspector");
-                    let matching = json!({ "application_protocols": ["http/1.0", "http/1.1", "h2c"] });
-                    let manager = self.outbound_manager(&proxy, workload, port.number, &services);
-                    chains.push(envoy::chain(Some(matching), None, manager));
+                if is_http(port) {
+                    let manager = self.outbound_manager(&proxy, workload, host, port.number, &services);
+                    let matching = (port.protocol == Protocol::Sniffed).then(|| {
+                        inspectors.push("http_inspector");
+                        json!({ "application_protocols": ["http/1.0", "http/1.1", "h2c"] })
+                    });
+                    chains.push(envoy::chain(matching, None, manager));
+                    out.clusters.push(self.plain_cluster(
+                        &self.passthrough(&proxy, port.number, host),
+                        host,
+                        port,
+                    ));
                 }
-                let clusters = self.tcp_clusters(&proxy, host, port, &services);
-                chains.push(envoy::chain(None, None, envoy::tcp(&name, &clusters)));
+                if !port.protocol.is_http() {
+                    let clusters = self.tcp_clusters(&proxy, host, port, &services);
+                    chains.push(envoy::chain(None, None, envoy::tcp(&name, &clusters)));
+                }
                 out.listeners.push(envoy::listener(&name, None, chains, &inspectors));
-                out.doors.extend([door(name)]);
+                let door =
+                    Door::Outbound { client: proxy.name.clone(), host: host.name.clone(), port: port.number };
+                out.doors.insert(door, name);
             }
         }
-        for number in http_ports.keys() {
-            let name = self.outbound_name(&proxy, *number, "");
-            let manager = self.outbound_manager(&proxy, workload, *number, &services);
-            out.listeners.push(envoy::listener(&name, None, vec![envoy::chain(None, None, manager)], &[]));
-        }
+    }
+
+    /// Where a request goes that nothing of the mesh takes: to the address that was dialled, in the clear.
+    fn passthrough(&self, proxy: &Proxy<'_>, port: u32, host: &Host<'a>) -> String {
+        format!("{}/{}/{PASSTHROUGH}|{port}|{}", self.scope, proxy.name, host.name)
     }
 
     fn outbound_name(&self, proxy: &Proxy<'_>, port: u32, host: &str) -> String {
@@ -100,14 +95,16 @@ impl<'m, 'a> Lowering<'m, 'a> {
         &self,
         proxy: &Proxy<'_>,
         workload: &Workload<'a>,
+        dialled: &Host<'a>,
         port: u32,
         services: &[(&'m VirtualService<'a>, Value)],
     ) -> Value {
         let filters = self.plugins(|filter| {
             filter.runs_on(workload, &self.mesh.config.root_namespace) && filter.runs_at_gateways()
         });
-        let name = self.outbound_name(proxy, port, "");
-        envoy::http(&name, filters, &self.virtual_hosts(proxy, port, services), true)
+        let name = self.outbound_name(proxy, port, &dialled.name);
+        let passthrough = self.passthrough(proxy, port, dialled);
+        envoy::http(&name, filters, &self.virtual_hosts(proxy, port, services, &passthrough), true)
     }
 
     /// `BuildSidecarOutboundVirtualHosts`
@@ -116,6 +113,7 @@ impl<'m, 'a> Lowering<'m, 'a> {
         proxy: &Proxy<'_>,
         port: u32,
         services: &[(&'m VirtualService<'a>, Value)],
+        passthrough: &str,
     ) -> Vec<Value> {
         // The lookup knows only services with the listener's port, and of those no other port.
         let registry: Vec<&Host<'a>> = self.hosts(proxy).filter(|host| host.port(port).is_some()).collect();
@@ -175,7 +173,7 @@ impl<'m, 'a> Lowering<'m, 'a> {
             add(&host.name, self.domains(&host.name, proxy), &[route]);
         }
         let rest = if self.mesh.config.allow_any_outbound {
-            json!({ "name": "allow_any", "match": { "prefix": "/" }, "route": { "cluster": "PassthroughCluster" } })
+            json!({ "name": "allow_any", "match": { "prefix": "/" }, "route": { "cluster": passthrough } })
         } else {
             json!({ "name": "block_all", "match": { "prefix": "/" }, "direct_response": { "status": 502 } })
         };
