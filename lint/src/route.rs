@@ -11,6 +11,7 @@ mod entry;
 mod filters;
 mod lookup;
 mod message;
+mod normalize;
 mod request;
 mod rules;
 mod share;

@@ -226,8 +226,7 @@ fn pre_commit_installs_a_wheel_without_rust() {
         &format!(
             "repos:\n- repo: local\n  hooks:\n  - id: coalmine\n    name: coalmine\n    language: python\n    \
              entry: coalmine lint --whole-deployment\n    types: [yaml]\n    require_serial: true\n    \
-             additional_dependencies: [{:?}]\n",
-            wheel
+             additional_dependencies: [{wheel:?}]\n"
         ),
     );
     user.write("twice.yaml", "a: 1\na: 2\n");

@@ -1,8 +1,10 @@
 //! The client's own side: which listener of its sidecar takes the request, which virtual host, or none of it.
 
+use super::virtual_hosts::{Serves, Table};
 use super::{Cause, Hop, HopKind, Path, Unanswerable, Way, failed, no_route, start, stopped, workload_name};
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
+use crate::mesh::host::matches;
 use crate::mesh::matching::Regexes;
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Port, Protocol};
@@ -162,6 +164,7 @@ impl<'m, 'a> Visit<'m, 'a> {
             port_is_written: true,
             cause: Some(Cause::new(host.resource, span)),
             http: self.request.is_http(),
+            proxied: role != Role::Bare,
         };
         let outcome = outcome(self.mesh, self.caller(role), &to, way.share, way.message.forwarded());
         Path { share: way.share, hops: way.hops, outcomes: vec![outcome], mirrors: Vec::new() }
@@ -187,7 +190,8 @@ impl<'m, 'a> Visit<'m, 'a> {
         with_cluster(path, "BlackHoleCluster")
     }
 
-    fn http(&self, way: Way, known: &Known, notes: &mut Vec<String>) -> Vec<Path> {
+    fn http(&self, mut way: Way, known: &Known, notes: &mut Vec<String>) -> Vec<Path> {
+        way.message.arrive();
         let root = &self.mesh.config.root_namespace;
         let plugins = self.mesh.filters.iter().filter(|filter| {
             // A sidecar's outbound side is a client, like a gateway.
@@ -202,40 +206,33 @@ impl<'m, 'a> Visit<'m, 'a> {
         if let Some(end) = way.ended.take() {
             return stopped(way, None, end);
         }
+        let table = Table { mesh: self.mesh, client: self.client, port: self.request.port };
         let name = way.message.host();
-        let host = self.resolve(&name).filter(|host| {
-            host.port(self.request.port).is_some_and(|port| route_kinds(port).contains(&RouteKind::Http))
-        });
-        let full = host.map_or(name.as_str(), |host| host.name.as_str());
-        // The domain of a wildcard host is the wildcard; a VirtualService may still name the host itself.
-        let asked = if crate::mesh::host::is_wildcard(full) { name.as_str() } else { full };
-        let service = self.mesh.routes.for_mesh_host(self.client.namespace(), asked);
-        // A host that no registry has gets a virtual host on port 80 alone.
-        let service = service.filter(|_| host.is_some() || self.request.port == 80);
-        if let Some(service) = service {
-            let routes = rules::table(self.mesh, service, self.builder());
-            if !routes.is_empty() {
-                let regexes = Regexes::default();
-                let matcher = Matcher { regexes: &regexes };
-                let Some((route, met)) = rules::choose(&routes, &matcher, &way.message) else {
-                    return no_route(
-                        way,
-                        Some(service),
-                        format!("no rule for `{asked}` matches the request"),
-                    );
-                };
-                way.hops.extend(rules::hops(&route, met));
-                return action::http(self.mesh, self.caller(Role::Sidecar), self.builder(), &route, way);
-            }
+        let found = table.virtual_host(&name, self.builder());
+        if let Some(service) = found.vanished {
             vanished(&mut way, service, RouteKind::Http);
         }
-        match host {
-            Some(host) => self.plain(way, host, Role::Sidecar),
+        match found.serves {
+            Some(Serves::Rules { domain, service, routes }) => {
+                let regexes = Regexes::default();
+                let matcher = Matcher { regexes: &regexes };
+                match rules::choose(&routes, &matcher, &way.message) {
+                    Some((route, met)) => {
+                        way.hops.extend(rules::hops(&route, met));
+                        action::http(self.mesh, self.caller(Role::Sidecar), self.builder(), &route, way)
+                    }
+                    None => {
+                        no_route(way, Some(service), format!("no rule for `{domain}` matches the request"))
+                    }
+                }
+            }
+            Some(Serves::Host(host)) => self.plain(way, host, Role::Sidecar),
             None => self.passthrough(way, self.dialled()),
         }
     }
 
-    /// Rules for connections: tls rules on TLS ports, tcp rules otherwise.
+    /// Rules for connections: tls rules on TLS ports, tcp rules otherwise, of every VirtualService that has the host
+    /// (`getConfigsForHost`).
     fn l4(&self, mut way: Way, host: Option<&'m Host<'a>>, port: Option<&Port<'a>>) -> Path {
         let Some((host, port)) = host.zip(port) else { return self.passthrough(way, host) };
         if port.protocol == Protocol::Udp {
@@ -244,9 +241,12 @@ impl<'m, 'a> Visit<'m, 'a> {
         }
         let kind = if port.protocol.is_tls() { RouteKind::Tls } else { RouteKind::Tcp };
         let name = if crate::mesh::host::is_wildcard(&host.name) { &self.request.host } else { &host.name };
-        if let Some(service) = self.mesh.routes.for_mesh_host(self.client.namespace(), name) {
-            let is_tls = matches!(self.request.scheme, Scheme::Https | Scheme::Tls);
-            let sni = is_tls.then_some(self.request.host.as_str());
+        let is_tls = matches!(self.request.scheme, Scheme::Https | Scheme::Tls);
+        let sni = is_tls.then_some(self.request.host.as_str());
+        let table = Table { mesh: self.mesh, client: self.client, port: self.request.port };
+        let services = table.services();
+        let own = services.into_iter().filter(|service| service.hosts.iter().any(|own| matches(own, name)));
+        for service in own {
             let chosen = rules::choose_l4(service, kind, self.builder(), sni, &self.request.host);
             if let Some((index, hop)) = chosen {
                 way.hops.push(hop);
