@@ -793,6 +793,28 @@ fn hosts_outside_the_registry_pass_or_end_in_the_black_hole() {
 
 /// The authority decides, not the address: what no virtual host has passes through to the pods in plaintext.
 #[test]
+fn a_sniffed_port_has_a_virtual_host_for_names_that_nobody_has_too() {
+    let config = MeshConfig { allow_any_outbound: false, ..MeshConfig::default() };
+    let text = island(CLIENTS).replace(HTTP, "{name: web, port: 80, targetPort: 8080}");
+    with_config(&text, &config, |mesh| {
+        let mut request = from_workload("cat-v1", "http://web/");
+        request.headers.push(("host".to_owned(), "nobody.test".to_owned()));
+        assert_eq!(words(mesh, &request), "502 -");
+    });
+}
+
+#[test]
+fn the_prefix_of_no_letter_is_not_moved_behind_other_rules() {
+    let vs = |name: &str, rule: &str| {
+        object("VirtualService", name, &format!("hosts: [a.test]\ngateways: [edge]\nhttp:\n- {rule}"))
+    };
+    let text = object("Gateway", "edge", GATEWAY)
+        + &vs("first", "directResponse: {status: 418}")
+        + &vs("second", "{match: [{uri: {prefix: ''}}], directResponse: {status: 419}}");
+    with(&text, |mesh| assert_eq!(words(mesh, &from_gateway("http://a.test/")), "419"));
+}
+
+#[test]
 fn an_authority_that_nobody_has_passes_through_without_mtls() {
     let mut request = from_workload("cat-v1", "http://web/");
     request.headers = vec![("host".to_owned(), "other.example".to_owned())];

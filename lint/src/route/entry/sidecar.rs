@@ -64,7 +64,7 @@ pub(super) fn enter(
         // A host without the port, or that the mesh does not know: an HTTP listener of the port, which is there
         // as soon as any HTTP service has it, still looks at the authority.
         (None, Scheme::Http) if visit.has_http_listener() => visit.http(way, known, notes),
-        (None, _) => vec![visit.passthrough(way, dialled)],
+        (None, _) => vec![visit.passthrough(way, dialled, false)],
     })
 }
 
@@ -170,8 +170,9 @@ impl<'m, 'a> Visit<'m, 'a> {
         Path { share: way.share, hops: way.hops, outcomes: vec![outcome], mirrors: Vec::new() }
     }
 
-    /// Nothing of the mesh takes it: it goes where it was going, if that is allowed.
-    fn passthrough(&self, mut way: Way, dialled: Option<&'m Host<'a>>) -> Path {
+    /// Nothing of the mesh takes it: it goes where it was going, if that is allowed. `is_http` when an HTTP listener
+    /// has read it.
+    fn passthrough(&self, mut way: Way, dialled: Option<&'m Host<'a>>, is_http: bool) -> Path {
         if self.mesh.config.allow_any_outbound {
             let path = match dialled.filter(|host| !host.is_external()) {
                 Some(host) => self.plain(way, host, Role::Passthrough),
@@ -182,7 +183,7 @@ impl<'m, 'a> Visit<'m, 'a> {
         let summary = "outboundTrafficPolicy is REGISTRY_ONLY, and the registry has no such host".to_owned();
         way.hops.push(Hop::new(HopKind::Unmatched, None, None, summary.clone()));
         // HTTP is answered by the virtual host `block_all`; bytes go to a cluster without endpoints.
-        let path = if self.request.scheme == Scheme::Http && self.has_http_listener() {
+        let path = if is_http {
             failed(way, Flag::None, Some(502), summary, None)
         } else {
             failed(way, Flag::Uh, None, summary, None)
@@ -227,14 +228,14 @@ impl<'m, 'a> Visit<'m, 'a> {
                 }
             }
             Some(Serves::Host(host)) => self.plain(way, host, Role::Sidecar),
-            None => self.passthrough(way, self.dialled()),
+            None => self.passthrough(way, self.dialled(), true),
         }
     }
 
     /// Rules for connections: tls rules on TLS ports, tcp rules otherwise, of every VirtualService that has the host
     /// (`getConfigsForHost`).
     fn l4(&self, mut way: Way, host: Option<&'m Host<'a>>, port: Option<&Port<'a>>) -> Path {
-        let Some((host, port)) = host.zip(port) else { return self.passthrough(way, host) };
+        let Some((host, port)) = host.zip(port) else { return self.passthrough(way, host, false) };
         if port.protocol == Protocol::Udp {
             let reason = "the port is UDP, which the mesh does not carry";
             return failed(way, Flag::None, None, reason, Some(Cause::new(host.resource, port.span)));
