@@ -12,8 +12,8 @@ mod lsp;
 mod rollout;
 mod route;
 mod state;
-mod tls_check;
 mod test;
+mod tls_check;
 mod watch;
 
 use std::io::{self, IsTerminal as _, Write as _};

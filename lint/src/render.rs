@@ -2,8 +2,8 @@
 //! linter cannot change what others parse. The format for people is the binary's own.
 
 pub mod concise;
-pub mod expect;
 pub mod decide;
+pub mod expect;
 pub mod github;
 pub mod gitlab;
 pub mod graph;

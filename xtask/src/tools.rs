@@ -261,7 +261,10 @@ pub(crate) fn node_packages() -> Result<Option<PathBuf>> {
 /// Installs Debian's Chromium where that is possible; any other is named by `COALMINE_CHROMIUM`. Without one the
 /// playground's test is left out, with a notice; never in CI.
 pub(crate) fn chromium() -> Result<bool> {
-    if env::var_os("COALMINE_CHROMIUM").is_some() || locate("chromium").is_some() || locate("google-chrome").is_some() {
+    if env::var_os("COALMINE_CHROMIUM").is_some()
+        || locate("chromium").is_some()
+        || locate("google-chrome").is_some()
+    {
         return Ok(true);
     }
     optional(&CHROMIUM)

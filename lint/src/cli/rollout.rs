@@ -159,7 +159,9 @@ fn read(args: &RolloutArgs, common: &Common) -> Result<Vec<(Deployment, Option<P
 /// Each path as a step of its own.
 fn as_steps(args: &RolloutArgs, deployments: Vec<Deployment>) -> Result<Deployment> {
     let mut deployments = deployments.into_iter();
-    let (Some(Deployment { files, mut settings, expectations }), None) = (deployments.next(), deployments.next()) else {
+    let (Some(Deployment { files, mut settings, expectations }), None) =
+        (deployments.next(), deployments.next())
+    else {
         bail!("the steps belong to different {CONFIG} files; --config chooses one, --isolated uses none")
     };
     let mut given = Files::new();
