@@ -2,6 +2,7 @@
 //! linter cannot change what others parse. The format for people is the binary's own.
 
 pub mod concise;
+pub mod expect;
 pub mod decide;
 pub mod github;
 pub mod gitlab;
@@ -10,6 +11,7 @@ pub mod json;
 pub mod junit;
 pub mod route;
 pub mod sarif;
+mod xml;
 
 use serde::Serialize;
 
