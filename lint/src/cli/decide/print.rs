@@ -47,7 +47,7 @@ pub(super) fn human(answer: &Answer<'_>) -> String {
         match change {
             Change::Set(name, _) if name == "cookie" => {}
             Change::Set(name, value) => {
-                request.push(("set", format!("{name}: {}", String::from_utf8_lossy(value))))
+                request.push(("set", format!("{name}: {}", String::from_utf8_lossy(value))));
             }
             Change::Remove(name) => request.push(("remove", name.clone().into_owned())),
         }
