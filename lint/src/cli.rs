@@ -9,8 +9,11 @@ mod human;
 mod input;
 mod lint;
 mod lsp;
+mod rollout;
 mod route;
 mod state;
+mod test;
+mod tls_check;
 mod watch;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -81,7 +84,10 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Explain { rule } => explain::explain(&rule, color),
         Command::Graph(graph) => graph::run(&graph, &args.common),
         Command::Route(route) => route::run(&route, &args.common, color),
+        Command::Test(test) => test::run(&test, &args.common, color),
         Command::Decide(decide) => decide::run(&decide, &args.common),
+        Command::Rollout(rollout) => rollout::run(&rollout, &args.common, color),
+        Command::TlsCheck(check) => tls_check::run(&check, &args.common),
         Command::Lsp(lsp) => lsp::run(&lsp, &args.common),
         Command::Completions { shell } => {
             let mut out = Vec::new();

@@ -18,6 +18,7 @@ mod cookie;
 pub mod decide;
 pub mod deployments;
 mod diagnostic;
+pub mod expect;
 mod files;
 mod fingerprint;
 pub mod fix;
@@ -32,6 +33,7 @@ mod re2;
 pub mod render;
 pub mod report;
 pub mod resource;
+pub mod rollout;
 pub mod route;
 pub mod rule;
 pub mod rules;
@@ -43,6 +45,7 @@ pub mod states;
 mod suppress;
 #[cfg(test)]
 mod testing;
+pub mod tls_check;
 #[cfg(feature = "ts")]
 pub mod typescript;
 pub mod yaml;

@@ -13,7 +13,7 @@ use crate::mesh::config::MeshConfig;
 use crate::report::Report;
 use crate::resource::{Resource, lower};
 use crate::rule::{Check, Context, InputContext};
-use crate::rules::RULES;
+use crate::rules::{self, RULES};
 use crate::settings::{Level, Settings};
 use crate::shape::Surroundings;
 use crate::span::FileId;
@@ -102,12 +102,21 @@ fn range<T>(list: &[T], id: FileId, file: impl Fn(&T) -> FileId) -> Range<usize>
 #[must_use]
 pub fn lint(files: &Files, settings: &Settings) -> Report {
     let input = Input::read(files, settings);
-    let surroundings = input.surroundings(files);
-    let mut found = Vec::new();
-    for (id, _) in files.iter() {
-        found.append(&mut judge_file(files, settings, &input, &surroundings, id));
-    }
+    let found = judge_files(files, settings, &input);
     judge(files, settings, &input, found, &|| false).unwrap_or_default()
+}
+
+/// What the rules about text and shape find in every file.
+fn judge_files(files: &Files, settings: &Settings, input: &Input) -> Vec<Diagnostic> {
+    let surroundings = input.surroundings(files);
+    files.iter().flat_map(|(id, _)| judge_file(files, settings, input, &surroundings, id)).collect()
+}
+
+/// What all rules of [`lint`] find, before suppressions and the settings' severities.
+pub(crate) fn run(files: &Files, settings: &Settings, input: &Input) -> Vec<Diagnostic> {
+    let mut found = judge_files(files, settings, input);
+    judge_states(files, settings, input, &mut found, &|| false);
+    found
 }
 
 /// What the rules about text and shape find in one file.
@@ -149,6 +158,23 @@ pub(crate) fn judge(
     mut found: Vec<Diagnostic>,
     interrupted: &dyn Fn() -> bool,
 ) -> Option<Report> {
+    judge_states(files, settings, input, &mut found, interrupted)?;
+    // Rules about the order of a rollout have not looked.
+    let runs = |rule: &str| {
+        let is_order = rules::find(rule).is_some_and(|rule| matches!(rule.check, Check::Transition(_)));
+        !is_order && settings.runs(rule)
+    };
+    Some(finish(files, settings, input, found, runs, None))
+}
+
+/// What the rules about meaning find in each state; `None` when it was interrupted.
+fn judge_states(
+    files: &Files,
+    settings: &Settings,
+    input: &Input,
+    found: &mut Vec<Diagnostic>,
+    interrupted: &dyn Fn() -> bool,
+) -> Option<()> {
     let config = input.mesh_config(settings);
     for state in states(files, &input.resources, settings) {
         let mesh = Mesh::new(state.resources, &config, settings.assume);
@@ -174,11 +200,24 @@ pub(crate) fn judge(
     // Each finding once, however many states have it.
     let mut seen = FxHashSet::default();
     found.retain(|diagnostic| seen.insert((diagnostic.rule, diagnostic.span, diagnostic.message.clone())));
+    Some(())
+}
+
+/// Applies suppressions and the settings' severities, and sorts. `order` is a context file whose findings
+/// count nevertheless.
+pub(crate) fn finish(
+    files: &Files,
+    settings: &Settings,
+    input: &Input,
+    found: Vec<Diagnostic>,
+    runs: impl Fn(&str) -> bool,
+    order: Option<FileId>,
+) -> Report {
     let suppressions = Suppressions::new(files, input, settings.assume);
-    let (mut diagnostics, suppressed) = suppressions.apply(found, |rule| settings.runs(rule));
+    let (mut diagnostics, suppressed) = suppressions.apply(found, runs);
     diagnostics.retain_mut(|diagnostic| {
         let file = diagnostic.span.file;
-        if files.is_context(file) {
+        if files.is_context(file) && order != Some(file) {
             return false;
         }
         match settings.level(diagnostic.rule, files.name(file)) {
@@ -192,7 +231,7 @@ pub(crate) fn judge(
         (diagnostic.span.file, diagnostic.span.start, diagnostic.span.end, diagnostic.rule)
     };
     diagnostics.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.message.cmp(&b.message)));
-    Some(Report {
+    Report {
         diagnostics,
         files: files.iter().filter(|(id, _)| !files.is_context(*id)).count(),
         documents: input
@@ -202,5 +241,5 @@ pub(crate) fn judge(
             .count(),
         suppressed,
         baselined: None,
-    })
+    }
 }

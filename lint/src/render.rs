@@ -3,6 +3,7 @@
 
 pub mod concise;
 pub mod decide;
+pub mod expect;
 pub mod github;
 pub mod gitlab;
 pub mod graph;
@@ -10,6 +11,7 @@ pub mod json;
 pub mod junit;
 pub mod route;
 pub mod sarif;
+mod xml;
 
 use serde::Serialize;
 

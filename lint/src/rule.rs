@@ -1,4 +1,5 @@
-//! What a rule is: metadata, documentation and a check over one file's text or over one state's model.
+//! What a rule is: metadata, documentation and a check over one file's text, over one state's model, or over
+//! the way from one state to the next.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -7,6 +8,7 @@ use crate::diagnostic::{Diagnostic, ResourceName, Severity};
 use crate::files::Files;
 use crate::mesh::Mesh;
 use crate::resource::Resource;
+use crate::rollout::Transition;
 use crate::shape;
 use crate::span::Span;
 use crate::yaml::{Document, Problem};
@@ -32,6 +34,8 @@ pub enum Category {
     Canary,
     /// Wasm plugins, Coalmine's filter and the tags it sets.
     Filter,
+    /// The order in which a rollout applies and deletes.
+    Rollout,
     /// The linter's own comments and settings.
     Linter,
 }
@@ -50,6 +54,7 @@ impl Category {
             Self::Workloads => "workloads",
             Self::Canary => "canary",
             Self::Filter => "filter",
+            Self::Rollout => "rollout",
             Self::Linter => "linter",
         }
     }
@@ -85,6 +90,8 @@ pub enum Check {
     Input(fn(&mut InputContext<'_>)),
     /// Once for every state of the deployment.
     State(fn(&mut Context<'_>)),
+    /// For every moment of a rollout, by `coalmine rollout` alone.
+    Transition(fn(&mut TransitionContext<'_, '_>)),
     /// Not a check of its own: the linter reports it while it applies suppressions.
     Builtin,
 }
@@ -255,6 +262,31 @@ impl Context<'_> {
     /// Reports a finding; the result takes help, related places and a fix.
     pub fn report(&mut self, resource: &Resource, span: Span, message: impl Into<String>) -> &mut Diagnostic {
         let diagnostic = self.rule.diagnostic(Some(resource), span, message.into());
+        self.found.push_mut(diagnostic)
+    }
+}
+
+/// One moment of a rollout, for rules about order.
+pub struct TransitionContext<'t, 'a> {
+    pub(crate) rule: &'static Rule,
+    /// The texts.
+    pub files: &'t Files,
+    /// Every document of every file.
+    pub documents: &'t [Document],
+    /// What changes, from what to what.
+    pub transition: &'t Transition<'t, 'a>,
+    pub(crate) found: Vec<Diagnostic>,
+}
+
+impl TransitionContext<'_, '_> {
+    /// Reports a finding; the result takes help, related places and a fix.
+    pub fn report(
+        &mut self,
+        resource: Option<&Resource>,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let diagnostic = self.rule.diagnostic(resource, span, message.into());
         self.found.push_mut(diagnostic)
     }
 }

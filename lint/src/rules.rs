@@ -58,6 +58,18 @@ rules! {
     wasm_plugin_fail_open
     tag_header_unrouted
     tag_header_unprotected
+    rollout_subset_removed_early
+    rollout_subset_used_before_defined
+    rollout_same_apply_race
+    rollout_workload_removed_early
+    rollout_pods_not_ready_before_route
+    rollout_host_or_port_removed_early
+    rollout_host_or_port_used_before_defined
+    rollout_gateway_removed_early
+    rollout_mtls_window
+    rollout_flag_leak
+    rollout_weight_jump
+    rollout_no_way_back
     unused_suppression
     invalid_suppression
 }

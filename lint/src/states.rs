@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::files::Files;
 use crate::resource::Resource;
+use crate::rollout::plan::covers;
 use crate::settings::{Action, Settings};
 
 /// The objects of one moment.
@@ -76,11 +77,6 @@ impl<'a> Cluster<'a> {
     fn resources(&self) -> Vec<&'a Resource> {
         self.slots.iter().copied().flatten().collect()
     }
-}
-
-/// Whether a path of a step covers a file: the file itself, or a folder above it.
-fn covers(path: &str, file: &str) -> bool {
-    path == "." || file.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The states that the input touches, in order; at least one. Files that are only context add objects and

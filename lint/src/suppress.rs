@@ -181,7 +181,8 @@ impl<'a> Suppressions<'a> {
     /// Whether the rule has seen enough to find something here: what objects mean together cannot be judged
     /// from a fragment, where the namespace is not known.
     fn could_be_found(&self, suppression: &Suppression) -> bool {
-        let about_state = rules::find(suppression.rule).is_some_and(|r| matches!(r.check, Check::State(_)));
+        let about_state = rules::find(suppression.rule)
+            .is_some_and(|r| matches!(r.check, Check::State(_) | Check::Transition(_)));
         if !about_state || self.assume == Assume::Closed {
             return true;
         }

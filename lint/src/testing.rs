@@ -2,13 +2,14 @@
 //!
 //! ```yaml
 //! #! assume: closed          settings, as in coalmine.yaml, before anything else
-//! #- other.yaml              the lines below are another file
+//! #- other.yaml              the lines below are another file; `# file: other.yaml` says the same
 //! subset: v3
 //! #       ^^ error: subset `v3` is not defined …
 //! labels: {a: b}
 //! #~~~~~~ related: the labels are here       with any `~`, all related places must be given
 //! ^^^^^^ error: a finding in the first column needs no `#`
 //! ```
+//! A file `coalmine.yaml` is the settings: rules about order go through its rollout.
 //! A message may end in `…` to compare only its beginning. Annotation lines are not part of the text.
 
 use crate::diagnostic::{Diagnostic, Safety};
@@ -16,9 +17,10 @@ use crate::files::Files;
 use crate::fix;
 use crate::line_index::{ColumnUnit, LineIndex};
 use crate::linter::lint;
-use crate::rule::Rule;
+use crate::rollout;
+use crate::rule::{Check, Rule};
 use crate::settings::Settings;
-use crate::span::Span;
+use crate::span::{FileId, Span};
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
 struct Mark {
@@ -32,6 +34,7 @@ struct Mark {
 struct Fixture {
     files: Files,
     settings: Settings,
+    order: Option<FileId>,
     marks: Vec<Mark>,
 }
 
@@ -54,7 +57,7 @@ fn parse_fixture(text: &str) -> Fixture {
     for line in text.strip_prefix('\n').unwrap_or(text).split_inclusive('\n') {
         if let Some(setting) = line.strip_prefix("#! ") {
             settings.push_str(setting);
-        } else if let Some(name) = line.strip_prefix("#- ") {
+        } else if let Some(name) = line.strip_prefix("#- ").or_else(|| line.strip_prefix("# file: ")) {
             let first_is_empty = files.len() == 1 && files[0].1.is_empty();
             if first_is_empty {
                 files.clear();
@@ -75,10 +78,16 @@ fn parse_fixture(text: &str) -> Fixture {
         }
     }
     let mut set = Files::new();
+    let mut order = None;
     for (name, content) in files {
-        set.add(name, content);
+        if name == "coalmine.yaml" {
+            settings.push_str(&content);
+            order = Some(set.add_context(name, content));
+        } else {
+            set.add(name, content);
+        }
     }
-    Fixture { files: set, settings: Settings::parse(&settings, "").unwrap(), marks }
+    Fixture { files: set, settings: Settings::parse(&settings, "").unwrap(), order, marks }
 }
 
 fn mark(files: &Files, span: Span, text: String, is_related: bool) -> Mark {
@@ -108,7 +117,10 @@ pub(crate) fn run(rule: &Rule, text: &str) -> Vec<Diagnostic> {
 }
 
 fn findings(rule: &Rule, fixture: &Fixture) -> Vec<Diagnostic> {
-    let report = lint(&fixture.files, &fixture.settings);
+    let report = match rule.check {
+        Check::Transition(_) => rollout::check(&fixture.files, &fixture.settings, fixture.order).report,
+        _ => lint(&fixture.files, &fixture.settings),
+    };
     report.diagnostics.into_iter().filter(|diagnostic| diagnostic.rule == rule.id).collect()
 }
 

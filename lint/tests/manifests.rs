@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use coalmine::rules::RULES;
-use coalmine::{Diagnostic, Files, Report, Settings, lint};
+use coalmine::{Diagnostic, Files, Report, Settings, lint, rollout};
 
 /// One change to a deployment's files.
 enum Edit {
@@ -461,6 +461,217 @@ const CASES: &[Case] = &[
     ),
 ];
 
+const ORDER: &str = "coalmine.yaml";
+const RELEASE: &str = "      - apply: 4-finalize/10-voting-app-virtual-service.yaml\n";
+const FIRST_RULE: &str = "          - 2-update/20-voting-app-destination-rule.yaml\n";
+const FIRST_ROUTE: &str = "          - 2-update/32-voting-app-virtual-service.yaml\n";
+const STRICT: &str = "      - apply: 2-update/40-peer-authentication.yaml\n";
+const DOOR: &str = "      - apply: 3-canary/70-voting-app-virtual-service.yaml\n";
+const PORT: &str = "      - apply: 3-canary/20-voting-storage-service.yaml\n";
+const LAST_PORT: &str = "      - apply: 4-finalize/40-voting-storage-service.yaml\n";
+
+/// The same for the rules about order, which `coalmine rollout` runs.
+const ORDER_CASES: &[Case] = &[
+    Case(
+        "rollout-subset-removed-early",
+        "voting",
+        &[
+            Replace(ORDER, "      - apply: 4-finalize/11-voting-app-destination-rule.yaml\n", ""),
+            Replace(
+                ORDER,
+                RELEASE,
+                concat!(
+                    "      - apply: 4-finalize/11-voting-app-destination-rule.yaml\n",
+                    "      - apply: 4-finalize/10-voting-app-virtual-service.yaml\n",
+                ),
+            ),
+        ],
+        "4-finalize/11-voting-app-destination-rule.yaml",
+        "subsets",
+    ),
+    Case(
+        "rollout-subset-used-before-defined",
+        "voting",
+        &[
+            Replace(ORDER, FIRST_RULE, ""),
+            Replace(
+                ORDER,
+                STRICT,
+                concat!(
+                    "      - apply: 2-update/20-voting-app-destination-rule.yaml\n",
+                    "      - apply: 2-update/40-peer-authentication.yaml\n",
+                ),
+            ),
+        ],
+        "2-update/32-voting-app-virtual-service.yaml",
+        "v1-0",
+    ),
+    Case(
+        "rollout-same-apply-race",
+        "voting",
+        &[
+            Replace(ORDER, FIRST_ROUTE, ""),
+            Replace(
+                ORDER,
+                FIRST_RULE,
+                concat!(
+                    "          - 2-update/20-voting-app-destination-rule.yaml\n",
+                    "          - 2-update/32-voting-app-virtual-service.yaml\n",
+                ),
+            ),
+        ],
+        "2-update/20-voting-app-destination-rule.yaml",
+        "voting-app",
+    ),
+    Case(
+        "rollout-workload-removed-early",
+        "voting",
+        &[
+            Replace(ORDER, "      - delete: 1-deploy/30-voting-app-1.0.yaml\n", ""),
+            Replace(
+                ORDER,
+                RELEASE,
+                concat!(
+                    "      - delete: 1-deploy/30-voting-app-1.0.yaml\n",
+                    "      - apply: 4-finalize/10-voting-app-virtual-service.yaml\n",
+                ),
+            ),
+        ],
+        ORDER,
+        "1-deploy/30-voting-app-1.0.yaml",
+    ),
+    Case(
+        "rollout-pods-not-ready-before-route",
+        "voting",
+        &[
+            Replace(ORDER, DOOR, ""),
+            Replace(
+                ORDER,
+                PORT,
+                concat!(
+                    "      - apply: 3-canary/70-voting-app-virtual-service.yaml\n",
+                    "      - apply: 3-canary/20-voting-storage-service.yaml\n",
+                ),
+            ),
+        ],
+        COOKIE_ROUTE,
+        "v2-0",
+    ),
+    Case(
+        "rollout-host-or-port-removed-early",
+        "voting",
+        &[
+            Replace(ORDER, LAST_PORT, ""),
+            Replace(
+                ORDER,
+                RELEASE,
+                concat!(
+                    "      - apply: 4-finalize/40-voting-storage-service.yaml\n",
+                    "      - apply: 4-finalize/10-voting-app-virtual-service.yaml\n",
+                ),
+            ),
+        ],
+        "4-finalize/40-voting-storage-service.yaml",
+        "ports",
+    ),
+    Case(
+        "rollout-host-or-port-used-before-defined",
+        "voting",
+        &[
+            Replace(ORDER, PORT, ""),
+            Replace(
+                ORDER,
+                DOOR,
+                concat!(
+                    "      - apply: 3-canary/70-voting-app-virtual-service.yaml\n",
+                    "      - apply: 3-canary/20-voting-storage-service.yaml\n",
+                ),
+            ),
+        ],
+        "3-canary/30-voting-storage-virtual-service.yaml",
+        "3306",
+    ),
+    Case(
+        "rollout-gateway-removed-early",
+        "voting",
+        &[
+            Replace(ORDER, "      - delete: 1-deploy/40-voting-app-gateway.yaml\n", ""),
+            Replace(
+                ORDER,
+                "      - delete: 4-finalize/10-voting-app-virtual-service.yaml\n",
+                concat!(
+                    "      - delete: 1-deploy/40-voting-app-gateway.yaml\n",
+                    "      - delete: 4-finalize/10-voting-app-virtual-service.yaml\n",
+                ),
+            ),
+        ],
+        ORDER,
+        "1-deploy/40-voting-app-gateway.yaml",
+    ),
+    Case(
+        "rollout-mtls-window",
+        "voting",
+        &[
+            Replace("1-deploy/00-namespace.yaml", "enabled", "disabled"),
+            Add(
+                "2-update/05-namespace.yaml",
+                "apiVersion: v1\nkind: Namespace\nmetadata: {name: voting, labels: {istio-injection: enabled}}\n",
+            ),
+            Replace(ORDER, STRICT, ""),
+            Replace(
+                ORDER,
+                "      - apply: 2-update/10-voting-analytics-1.1.yaml\n",
+                concat!(
+                    "      - apply: 2-update/40-peer-authentication.yaml\n",
+                    "      - apply: 2-update/05-namespace.yaml\n",
+                    "      - apply: 2-update/10-voting-analytics-1.1.yaml\n",
+                ),
+            ),
+        ],
+        "2-update/40-peer-authentication.yaml",
+        "STRICT",
+    ),
+    Case(
+        "rollout-flag-leak",
+        "voting",
+        &[
+            Replace(ORDER, "      - apply: 4-finalize/20-voting-analytics-virtual-service.yaml\n", ""),
+            Replace(
+                ORDER,
+                "      - delete: 1-deploy/30-voting-app-1.0.yaml\n",
+                concat!(
+                    "      - apply: 4-finalize/20-voting-analytics-virtual-service.yaml\n",
+                    "      - delete: 1-deploy/30-voting-app-1.0.yaml\n",
+                ),
+            ),
+        ],
+        "4-finalize/20-voting-analytics-virtual-service.yaml",
+        "v2-0",
+    ),
+    Case(
+        "rollout-weight-jump",
+        "weighted",
+        &[Replace(
+            "3-shift/30-greeter-virtual-service.yaml",
+            "          # coalmine: ignore[rollout-weight-jump] two steps are enough to show a shift; a rollout for real would take more\n",
+            "",
+        )],
+        "3-shift/30-greeter-virtual-service.yaml",
+        "100",
+    ),
+    Case(
+        "rollout-no-way-back",
+        "voting",
+        &[Replace(
+            ORDER,
+            "      # coalmine: ignore[rollout-no-way-back] the end: nobody wants the votes in MySQL any more\n",
+            "",
+        )],
+        ORDER,
+        "1-deploy/00-namespace.yaml",
+    ),
+];
+
 fn manifests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests")
 }
@@ -496,6 +707,23 @@ fn run(files: &[(String, String)], settings: &Settings) -> (Files, Report) {
         set.add(name.as_str(), text.as_str());
     }
     let report = lint(&set, settings);
+    (set, report)
+}
+
+/// The same with the moments between the steps; `coalmine.yaml` is among the files.
+fn run_in_order(files: &[(String, String)]) -> (Files, Report) {
+    let mut set = Files::new();
+    let mut order = None;
+    let mut settings = Settings::default();
+    for (name, text) in files {
+        if name == ORDER {
+            settings = Settings::parse(text, "").unwrap();
+            order = Some(set.add_context(name.as_str(), text.as_str()));
+        } else {
+            set.add(name.as_str(), text.as_str());
+        }
+    }
+    let report = rollout::check(&set, &settings, order).report;
     (set, report)
 }
 
@@ -550,10 +778,18 @@ fn a_file_alone_gives_no_false_alarm() {
 #[test]
 fn breaking_the_manifests_is_reported_at_the_right_place_and_nothing_else_is_new() {
     let mut wrong = Vec::new();
-    for Case(rule, deployment, edits, file, text) in CASES {
+    for Case(rule, deployment, edits, file, text) in CASES.iter().chain(ORDER_CASES) {
         let mut files = read(deployment);
         let settings = settings(deployment);
-        let (before_files, before) = run(&files, &settings);
+        let about_order = rule.starts_with("rollout-");
+        if about_order {
+            let order = manifests().join(deployment).join(ORDER);
+            files.push((ORDER.to_owned(), fs::read_to_string(order).unwrap()));
+        }
+        let run = |files: &[(String, String)]| {
+            if about_order { run_in_order(files) } else { run(files, &settings) }
+        };
+        let (before_files, before) = run(&files);
         let known: BTreeSet<_> =
             before.diagnostics.iter().map(|d| (d.rule, place(&before_files, d), d.message.clone())).collect();
         for edit in *edits {
@@ -567,7 +803,7 @@ fn breaking_the_manifests_is_reported_at_the_right_place_and_nothing_else_is_new
                 }
             }
         }
-        let (set, after) = run(&files, &settings);
+        let (set, after) = run(&files);
         let new: Vec<_> = after
             .diagnostics
             .iter()
@@ -591,7 +827,8 @@ const ELSEWHERE: &[&str] = &["yaml-limits"];
 
 #[test]
 fn every_rule_has_a_case() {
-    let covered: BTreeSet<&str> = CASES.iter().map(|case| case.0).chain(ELSEWHERE.iter().copied()).collect();
+    let cases = CASES.iter().chain(ORDER_CASES).map(|case| case.0);
+    let covered: BTreeSet<&str> = cases.chain(ELSEWHERE.iter().copied()).collect();
     let all: BTreeSet<&str> = RULES.iter().map(|rule| rule.id).collect();
     assert_eq!(all.difference(&covered).collect::<Vec<_>>(), Vec::<&&str>::new());
 }

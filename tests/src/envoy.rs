@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,17 @@ impl Envoy {
         }
     }
 
+    /// Starts this version with a complete bootstrap and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it is not ready in time; the message has its log.
+    pub fn start_with(version: &str, bootstrap: &Value) -> Self {
+        match Self::launch(version, 1, &[], |_| bootstrap.clone()) {
+            Ok(envoy) => envoy,
+            Err(failure) => panic!("Envoy {version} did not become ready:\n{}", failure.log),
+        }
+    }
+
     /// Starts this version and waits until it is ready or has given up.
     ///
     /// # Errors
@@ -70,9 +81,19 @@ impl Envoy {
     /// # Panics
     /// When the program cannot be started at all.
     pub fn try_start(version: &str, bootstrap: &Bootstrap) -> Result<Self, NotReady> {
+        Self::launch(version, bootstrap.concurrency, &bootstrap.env, |dir| bootstrap.render(dir))
+    }
+
+    /// `render` is given the scratch folder.
+    fn launch(
+        version: &str,
+        concurrency: u32,
+        env: &[(String, String)],
+        render: impl FnOnce(&Path) -> Value,
+    ) -> Result<Self, NotReady> {
         let dir = tempfile::Builder::new().prefix("coalmine-envoy-").tempdir().expect("a scratch folder");
         let config = dir.path().join("bootstrap.json");
-        fs::write(&config, bootstrap.render(dir.path()).to_string()).expect("the bootstrap file");
+        fs::write(&config, render(dir.path()).to_string()).expect("the bootstrap file");
         let log = File::create(dir.path().join("envoy.log")).expect("the log file");
         let admin_file = dir.path().join("admin");
         let program = binary(version);
@@ -85,12 +106,12 @@ impl Envoy {
                 "--component-log-level",
                 "wasm:info,misc:error,main:error",
             ])
-            .args(["--file-flush-interval-msec", "20", "--concurrency", &bootstrap.concurrency.to_string()])
+            .args(["--file-flush-interval-msec", "20", "--concurrency", &concurrency.to_string()])
             .arg("--config-path")
             .arg(&config)
             .arg("--admin-address-path")
             .arg(&admin_file)
-            .envs(bootstrap.env.iter().map(|(name, value)| (name, value)))
+            .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -177,6 +177,8 @@ impl Response {
 pub struct Echo {
     /// Which version answered: `v1` or `v2`.
     pub version: String,
+    /// The method that arrived.
+    pub method: String,
     /// The path that arrived.
     pub path: String,
     /// The headers that arrived, names in lower case, each byte of a value as one `char` (Latin-1).
@@ -196,6 +198,7 @@ impl Echo {
         let pairs = json["headers"].as_array().cloned().unwrap_or_default();
         Self {
             version: string(&json["version"]),
+            method: string(&json["method"]),
             path: string(&json["path"]),
             headers: pairs.iter().map(|pair| (string(&pair[0]), string(&pair[1]))).collect(),
         }

@@ -11,9 +11,17 @@ pub mod http1;
 #[cfg(feature = "http2")]
 pub mod http2;
 pub mod load;
+#[cfg(feature = "lower")]
+pub mod lower;
 pub mod metrics;
 pub mod policy;
+#[cfg(feature = "lower")]
+pub mod referee;
+pub mod tcp;
 pub mod upstream;
+#[cfg(feature = "voting")]
+pub mod voting;
+pub mod xds;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -36,6 +44,14 @@ pub fn module() -> PathBuf {
         .map_or_else(|| root().join("target/dist/coalmine-filter.wasm"), PathBuf::from);
     assert!(path.is_file(), "{} is missing: run `cargo xtask test` (or `cargo xtask dist`)", path.display());
     path
+}
+
+/// Where a program is: on the path, or where Debian puts servers, which is on root's path only. `None` when it is
+/// not installed.
+pub fn locate(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    dirs.map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
 /// Asks until `check` answers, for at most `limit`.

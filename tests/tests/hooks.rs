@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
 use coalmine::{Files, Linted, Settings, lint, render};
@@ -40,6 +41,9 @@ spec:
   peers:
   - mtls: {mode: STRICT}
 ";
+
+/// Two builds into one folder would take each other's program: cargo's lock ends before maturin copies it.
+static BUILDS: Mutex<()> = Mutex::new(());
 
 fn tool(name: &str) -> PathBuf {
     let path = root().join("target/tools/python/bin").join(name);
@@ -151,6 +155,7 @@ impl Repository {
 /// Both hooks, built from source by pip as a user's pre-commit does it, without Rust code of this test in between.
 #[test]
 fn pre_commit_blocks_what_breaks_an_unchanged_file_and_repairs() {
+    let _alone = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
     let scratch = TempDir::new().expect("a scratch folder");
     let release = release(scratch.path());
     let user = Repository::new(scratch.path());
@@ -195,6 +200,7 @@ fn pre_commit_blocks_what_breaks_an_unchanged_file_and_repairs() {
 /// From a wheel, as PyPI would serve it: no Rust on the way.
 #[test]
 fn pre_commit_installs_a_wheel_without_rust() {
+    let _alone = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
     let scratch = TempDir::new().expect("a scratch folder");
     let mut user = Repository::new(scratch.path());
     let wheels = scratch.path().join("wheels");
@@ -220,8 +226,7 @@ fn pre_commit_installs_a_wheel_without_rust() {
         &format!(
             "repos:\n- repo: local\n  hooks:\n  - id: coalmine\n    name: coalmine\n    language: python\n    \
              entry: coalmine lint --whole-deployment\n    types: [yaml]\n    require_serial: true\n    \
-             additional_dependencies: [{:?}]\n",
-            wheel
+             additional_dependencies: [{wheel:?}]\n"
         ),
     );
     user.write("twice.yaml", "a: 1\na: 2\n");

@@ -119,6 +119,19 @@ test("a request's way is in the graph", () => {
   assert.match(linter.draw("svg", { highlight: taken }), /^<svg[^]*<\/svg>\s*$/);
 });
 
+test("the filter decides about a request", () => {
+  const config = `flags:
+- name: shop
+  header: x-canary
+  optIn: {cookie: {name: canary, value: "on"}}
+`;
+  const decide = (cookie) => esm.decide(config, { cookie });
+  assert.equal(decide("canary=on").version, 1);
+  assert.deepEqual([decide("canary=on").flags[0].variant, decide("").flags[0].variant], ["canary", "stable"]);
+  assert.deepEqual(decide("canary=on").request.set, [{ name: "x-canary", value: "canary" }]);
+  assert.throws(() => esm.decide("a: ["), /^Error: config:1:/);
+});
+
 test("the browser's entry is what `coalmine/web` means in Node too", async () => {
   const web = await import(pathToFileURL(join(project, "web.mjs")));
   web.initSync({ module: readFileSync(join(process.env.COALMINE_PACKAGE, "coalmine_bg.wasm")) });

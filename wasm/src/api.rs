@@ -339,7 +339,8 @@ impl Texts {
         self.state(question.file.as_deref(), question.step.as_deref(), |view| {
             let from =
                 question.from.as_deref().map(str::trim).filter(|from| !from.is_empty()).unwrap_or("gateway");
-            let source = Source::parse(from, view.settings.namespace_for(""))?;
+            let source = Source::parse(from, view.settings.namespace_for(""))
+                .map_err(|error| format!("{from}: {error}"))?;
             let mut request =
                 Request::parse(question.to.trim(), source).map_err(|error| error.to_string())?;
             if let Some(method) = &question.method {

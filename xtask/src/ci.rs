@@ -35,6 +35,7 @@ pub(crate) fn run_all() -> Result<()> {
     test()?;
     let coalmine = root().join("target/debug/coalmine").to_string_lossy().into_owned();
     run(&coalmine, &["lint", "manifests"])?;
+    run(&coalmine, &["test", "manifests"])?;
     score(&coalmine)?;
     tools::cargo_deny()?;
     run("target/tools/bin/cargo-deny", &["check", "licenses", "bans", "sources"])
@@ -45,11 +46,12 @@ pub(crate) fn test() -> Result<()> {
     tools::for_tests()?;
     dist::build()?;
     let mut words = vec!["test", "--workspace", "--"];
-    if !tools::registry()? {
-        words.extend(["--skip", "registry_"]);
-    }
-    if !tools::neovim()? {
-        words.extend(["--skip", "neovim_"]);
+    for (tool, tests) in
+        [(&tools::REGISTRY, "registry_"), (&tools::NEOVIM, "neovim_"), (&tools::STORES, "real_stores_")]
+    {
+        if !tools::optional(tool)? {
+            words.extend(["--skip", tests]);
+        }
     }
     if !wasm::build()? {
         words.extend(["--skip", "npm_", "--skip", "parity_", "--skip", "playground_", "--skip", "vscode_"]);

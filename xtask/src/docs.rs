@@ -31,6 +31,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         pages.insert(folder.join(format!("{}.md", rule.id)), page(rule));
     }
     pages.insert(folder.join("README.md"), index());
+    let schema = serde_json::to_string_pretty(&coalmine::expect::schema::schema())?;
+    pages.insert(root().join("docs/schemas/routes.schema.json"), format!("{schema}\n"));
     let schema = serde_json::to_string_pretty(&coalmine::settings::schema::schema())?;
     pages.insert(root().join("docs/schemas/coalmine.schema.json"), format!("{schema}\n"));
     let readme = root().join("README.md");

@@ -10,6 +10,7 @@ mod bench_filter;
 mod bench_lint;
 mod bench_lsp;
 mod ci;
+mod demo_app;
 mod demo_filter;
 mod demo_lint;
 mod dist;
@@ -33,6 +34,12 @@ enum Task {
         /// Exit after the tables rather than serve until Ctrl-C.
         #[arg(long)]
         once: bool,
+        /// Instead, the voting application on its own manifests, with a real Envoy as gateway and sidecars.
+        #[arg(long)]
+        app: bool,
+        /// Where the voting application keeps its votes.
+        #[arg(long, value_enum, default_value = "embedded", requires = "app")]
+        stores: demo_app::Stores,
     },
     /// Build what is shipped below target/dist: the filter as a module and an OCI image layout; the linter with
     /// completions, manual pages and a Python wheel; checksums; the linter for JavaScript.
@@ -69,7 +76,8 @@ fn main() -> Result<()> {
         Task::Bench(Bench::Lint(options)) => bench_lint::run(&options),
         Task::Bench(Bench::Lsp(options)) => bench_lsp::run(&options),
         Task::Ci => ci::run_all(),
-        Task::Demo { once } => demo_lint::run_demo().and_then(|()| demo_filter::run(once)),
+        Task::Demo { once, app: true, stores } => demo_app::run(once, stores),
+        Task::Demo { once, .. } => demo_lint::run_demo().and_then(|()| demo_filter::run(once)),
         Task::Dist(options) => dist::run(&options).and_then(|()| wasm::run_task()),
         Task::Docs(options) => docs::run(&options),
         Task::Fmt => ci::format(false),

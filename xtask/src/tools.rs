@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use coalmine_tests::locate;
+use coalmine_tests::voting::real_stores;
 
 use crate::{root, run};
 
@@ -166,27 +168,61 @@ pub(crate) fn cargo_deny() -> Result<()> {
         .context("cargo-deny checks licences and sources; it is built from crates.io")
 }
 
-/// Installs the registry that the image is pushed to, or says that its test is left out.
-pub(crate) fn registry() -> Result<bool> {
-    debian("docker-registry", "docker-registry", "the test that pushes the image to a registry")
+/// Debian's packages that some tests need and a machine may do without.
+pub(crate) struct Optional {
+    packages: &'static [&'static str],
+    programs: &'static [&'static str],
+    /// What is left out without them.
+    what: &'static str,
 }
 
-/// Installs the editor that the language server is attached to, or says that its test is left out.
-pub(crate) fn neovim() -> Result<bool> {
-    debian("nvim", "neovim", "the test that shows findings in a real editor")
-}
+/// For pushing to a registry.
+pub(crate) const REGISTRY: Optional = Optional {
+    packages: &["docker-registry"],
+    programs: &["docker-registry"],
+    what: "the test that pushes the image to a registry is left out",
+};
 
-/// Installs a package of Debian where that is possible. The test that needs its program is left out, with a
-/// notice, where it is not; never in CI.
-fn debian(program: &str, package: &str, test: &str) -> Result<bool> {
-    if on_path(program) {
+/// For showing findings in a real editor.
+pub(crate) const NEOVIM: Optional = Optional {
+    packages: &["neovim"],
+    programs: &["nvim"],
+    what: "the test that shows findings in a real editor is left out",
+};
+
+/// For the voting application on real stores.
+pub(crate) const STORES: Optional = Optional {
+    packages: &["redis-server", "mariadb-server"],
+    programs: &real_stores::PROGRAMS,
+    what: "the tests of the voting application on a real Redis and a real MariaDB are left out",
+};
+
+/// For the playground in a real browser.
+const CHROMIUM: Optional = Optional {
+    packages: &["chromium"],
+    programs: &["chromium"],
+    what: "what is tested in a browser is left out",
+};
+
+/// For building the parts of code-server that are not JavaScript.
+const CODE_SERVER: Optional = Optional {
+    packages: &["ripgrep", "g++", "make", "libkrb5-dev"],
+    programs: &["rg", "g++", "make", "krb5-config"],
+    what: "the test of the extension in VS Code is left out",
+};
+
+/// Installs Debian's packages where that is possible. What needs them is left out, with a notice, where it is not;
+/// never in CI.
+pub(crate) fn optional(tool: &Optional) -> Result<bool> {
+    if tool.programs.iter().all(|program| locate(program).is_some()) {
         return Ok(true);
     }
+    let names = tool.packages.join(" and ");
     let root_user =
         Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
-    if root_user && on_path("apt-get") {
+    if root_user && locate("apt-get").is_some() {
         // A machine that was never updated knows no packages; one whose lists are fresh needs no update.
-        let install = ["install", "--yes", "--no-install-recommends", package];
+        let install = [&["install", "--yes", "--no-install-recommends"], tool.packages].concat();
         if run("apt-get", &install).is_err() {
             run("apt-get", &["update"])?;
             run("apt-get", &install)?;
@@ -194,16 +230,16 @@ fn debian(program: &str, package: &str, test: &str) -> Result<bool> {
         return Ok(true);
     }
     if in_ci() {
-        bail!("{program} is missing: install Debian's package `{package}` on the CI machine");
+        bail!("without {names} {}, which CI must not do: install those packages of Debian's", tool.what);
     }
-    eprintln!("note: {program} is not installed, so {test} is left out");
+    eprintln!("note: without {names} {}", tool.what);
     Ok(false)
 }
 
 /// Node's packages for a folder of `wasm`, such as the playground and its tests, below `target/tools`: exactly those of
 /// its lock file. Without Node what it builds is left out, with a notice; never in CI.
 pub(crate) fn node_packages(name: &str) -> Result<Option<PathBuf>> {
-    if !(on_path("node") && on_path("npm")) {
+    if !(locate("node").is_some() && locate("npm").is_some()) {
         if in_ci() {
             bail!("node and npm are missing: install Node 20 or later on the CI machine");
         }
@@ -233,33 +269,34 @@ pub(crate) fn node_packages(name: &str) -> Result<Option<PathBuf>> {
 /// for which it takes a compiler, libraries and Node's headers; without them the extension's test is left out, with a
 /// notice; never in CI.
 pub(crate) fn code_server() -> Result<bool> {
-    let test = "the test of the extension in VS Code";
-    for (program, package) in [("rg", "ripgrep"), ("g++", "g++"), ("make", "make"), ("krb5-config", "libkrb5-dev")]
-    {
-        if !debian(program, package, test)? {
-            return Ok(false);
-        }
+    if !optional(&CODE_SERVER)? {
+        return Ok(false);
     }
-    run("node", &["tests/web/code-server.mjs", "target/tools/code-server"])
-        .context("code-server comes from the npm registry and is built with Node's headers")?;
-    Ok(true)
+    let set_up = run("node", &["tests/web/code-server.mjs", "target/tools/code-server"])
+        .context("code-server comes from the npm registry and is built with Node's headers");
+    match set_up {
+        Err(error) if !in_ci() => {
+            eprintln!("note: {}: {error:#}", CODE_SERVER.what);
+            Ok(false)
+        }
+        done => done.map(|()| true),
+    }
 }
 
 /// Installs Debian's Chromium where that is possible; any other is named by `COALMINE_CHROMIUM`. Without one the
 /// tests of the playground and of the extension are left out, with a notice; never in CI.
 pub(crate) fn chromium() -> Result<bool> {
-    if env::var_os("COALMINE_CHROMIUM").is_some() || on_path("chromium") || on_path("google-chrome") {
+    if env::var_os("COALMINE_CHROMIUM").is_some()
+        || locate("chromium").is_some()
+        || locate("google-chrome").is_some()
+    {
         return Ok(true);
     }
-    debian("chromium", "chromium", "what is tested in a browser")
+    optional(&CHROMIUM)
 }
 
 fn in_ci() -> bool {
     env::var_os("CI").is_some_and(|value| !value.is_empty())
-}
-
-fn on_path(program: &str) -> bool {
-    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
 fn python() -> Result<&'static str> {

@@ -17,8 +17,11 @@ mod examples;
 mod playground;
 mod vscode;
 
-/// The module may not grow past this, compressed as servers send it: people wait for it.
-const SIZE_LIMIT: usize = 900 * 1024;
+/// What the module should not grow past, compressed as servers send it: people wait for it.
+const SIZE_GOAL: usize = 900 * 1024;
+
+/// What it may not grow past: a dependency must have come in.
+const SIZE_LIMIT: usize = 960 * 1024;
 
 /// What was written.
 pub(crate) struct Package {
@@ -40,7 +43,8 @@ pub(crate) fn build() -> Result<bool> {
 pub(crate) fn run_task() -> Result<()> {
     let package = package()?;
     println!("npm       {}", package.folder.display());
-    println!("          {} bytes of WebAssembly, {} with gzip", package.raw, package.gzip);
+    let goal = if package.gzip > SIZE_GOAL { format!(" (the goal is {SIZE_GOAL})") } else { String::new() };
+    println!("          {} bytes of WebAssembly, {} with gzip{goal}", package.raw, package.gzip);
     if let Some(page) = playground::build(&package)? {
         println!("page      {}", page.folder.display());
         println!("          {} bytes without the module, {} with gzip", page.raw, page.gzip);

@@ -41,8 +41,14 @@ pub(crate) enum Command {
     },
     /// Follow one request: every hop, why, and what answers
     Route(Box<super::route::RouteArgs>),
+    /// Run the routing expectations that are kept beside the manifests
+    Test(super::test::TestArgs),
     /// Say what the filter would decide for a request, how a rollout splits, or sign an override
     Decide(Box<DecideArgs>),
+    /// Show which TLS each client sends to each host and port, what is accepted, and what decides it
+    TlsCheck(super::tls_check::TlsCheckArgs),
+    /// Check a rollout between its steps: every moment, the way back, and a safe order if there is one
+    Rollout(super::rollout::RolloutArgs),
     /// Serve editors: the language server protocol on standard input and output
     Lsp(super::lsp::LspArgs),
     /// Draw who calls whom, through which match, weight and mTLS

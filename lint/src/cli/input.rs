@@ -20,6 +20,8 @@ use super::args::Common;
 pub(crate) struct Deployment {
     pub files: Files,
     pub settings: Settings,
+    /// Files of expectations, which belong to the deployment and are no part of it.
+    pub expectations: Vec<PathBuf>,
 }
 
 /// What was read, and what could not be.
@@ -30,6 +32,9 @@ pub(crate) struct Input {
     pub unreadable: Vec<String>,
     /// Helm templates that were passed over.
     pub templates: usize,
+    /// Files of expectations without a manifest that is governed by the same settings.
+    pub orphans: Vec<PathBuf>,
+    expectations: Vec<PathBuf>,
 }
 
 /// Reads everything that the paths name.
@@ -73,7 +78,8 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
             Ok(metadata) if metadata.is_dir() => walk(path, &mut input, &mut chosen, &mut seen),
             Ok(_) => {
                 if seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())) {
-                    chosen.push(path.clone());
+                    let list = if is_expectations(path) { &mut input.expectations } else { &mut chosen };
+                    list.push(path.clone());
                 }
             }
             Err(error) => input.unreadable.push(format!("{}: {error}", path.display())),
@@ -95,6 +101,11 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
     if stdin.is_some() {
         groups.entry(configs.nearest(Path::new(""))).or_default();
     }
+    let mut expectations: BTreeMap<Option<PathBuf>, Vec<PathBuf>> = BTreeMap::new();
+    for path in std::mem::take(&mut input.expectations) {
+        let config = configs.nearest(path.parent().unwrap_or(Path::new("")));
+        expectations.entry(config).or_default().push(path);
+    }
     let progress = progress(groups.values().map(Vec::len).sum());
     let stdin_group = stdin.as_ref().map(|_| configs.nearest(Path::new("")));
     for (config, paths) in groups {
@@ -110,8 +121,10 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
             files.add(stdin_name, text);
         }
         add_context(&mut files, &settings, &paths, &mut input);
-        input.deployments.push(Deployment { files, settings });
+        let expectations = expectations.remove(&config).unwrap_or_default();
+        input.deployments.push(Deployment { files, settings, expectations });
     }
+    input.orphans = expectations.into_values().flatten().collect();
     progress.finish_and_clear();
     Ok(input)
 }
@@ -184,7 +197,7 @@ pub(crate) fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, 
         };
         let path = entry.path();
         if !entry.file_type().is_some_and(|kind| kind.is_file())
-            || !is_manifest(path)
+            || !(is_manifest(path) || is_expectations(path))
         {
             continue;
         }
@@ -193,9 +206,26 @@ pub(crate) fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, 
             continue;
         }
         if seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())) {
-            chosen.push(path.to_owned());
+            let list = if is_expectations(path) { &mut input.expectations } else { &mut *chosen };
+            list.push(path.to_owned());
         }
     }
+}
+
+/// The folder of the deployment that a file belongs to: that of its settings, else its own.
+pub(crate) fn deployment_folder(path: &Path, common: &Common) -> Result<PathBuf> {
+    let own = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // With --config one file of settings is for every input, wherever it lies.
+    let config = Configs::new(common)?.nearest(path.parent().unwrap_or(Path::new("")));
+    let governed = config.filter(|_| common.config.is_none());
+    let folder = governed.as_deref().and_then(Path::parent).unwrap_or(own);
+    Ok(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
+}
+
+/// Whether a file holds routing expectations, by its name.
+pub(crate) fn is_expectations(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+    name.ends_with(".routes.yaml") || name.ends_with(".routes.yml")
 }
 
 /// Whether the name is one that is linted.

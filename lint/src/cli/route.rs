@@ -129,7 +129,7 @@ fn fails(followed: &Followed) -> bool {
 }
 
 /// The filters' signing keys that this environment has.
-fn keys(mesh: &Mesh<'_>) -> Vec<(String, Vec<u8>)> {
+pub(super) fn keys(mesh: &Mesh<'_>) -> Vec<(String, Vec<u8>)> {
     let names = mesh.filters.iter().flat_map(|filter| &filter.config.keys).map(|key| &key.env);
     names.filter_map(|name| Some((name.clone(), std::env::var_os(name)?.into_encoded_bytes()))).collect()
 }
@@ -144,8 +144,8 @@ fn request(args: &RouteArgs, namespace: &str) -> Result<Request> {
         ensure!(!has_port, "--port {port}: the URL {} already has a port", args.to);
         url.insert_str(end, &format!(":{port}"));
     }
-    let source = Source::parse(&args.from, namespace).map_err(|error| anyhow::anyhow!("--from {error}"))?;
-    let mut request = Request::parse(&url, source).context("--to")?;
+    let from = Source::parse(&args.from, namespace).with_context(|| format!("--from {}", args.from))?;
+    let mut request = Request::parse(&url, from).context("--to")?;
     ensure!(
         !args.method.is_empty()
             && args.method.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)),

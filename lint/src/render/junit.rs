@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::Places;
+use super::xml::{attribute, text};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::report::Linted;
 
@@ -67,28 +68,6 @@ fn case(
         writeln!(out, "      <system-out>{body}</system-out>")
     };
     out.push_str("    </testcase>\n");
-}
-
-/// Text between tags. Characters that XML 1.0 cannot carry at all become U+FFFD.
-fn text(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    for c in value.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\r' => out.push_str("&#13;"),
-            '\t' | '\n' => out.push(c),
-            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-/// The value of an attribute, where a parser would turn line ends and tabs into spaces.
-fn attribute(value: &str) -> String {
-    text(value).replace('"', "&quot;").replace('\n', "&#10;").replace('\t', "&#9;")
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ pub struct HttpRoute {
 #[serde(default, rename_all = "camelCase")]
 pub struct Redirect {
     pub uri: Opt<String>,
+    pub prefix_rewrite: Opt<String>,
     pub authority: Opt<String>,
     pub port: Opt<u32>,
     pub derive_port: Opt<String>,

@@ -82,7 +82,7 @@ pub(super) fn http(
     if share.is_none() {
         // The fault left nobody for the rule's action.
     } else if let Some(redirect) = route.field(|rule| rule.redirect.as_ref()) {
-        let end = redirected(&redirect.value, &way.message, builder.port);
+        let end = redirected(&redirect.value, route.uri_block(), &way.message, builder.port);
         detail(&mut way.hops, "redirect", describe_end(&end), redirect.span);
         outcomes.push(ended(share, way.message.forwarded(), cause(), end));
     } else if let Some(direct) = route.field(|rule| rule.direct_response.as_ref()) {
@@ -92,17 +92,58 @@ pub(super) fn http(
         outcomes.push(ended(share, way.message.forwarded(), cause(), end));
     } else {
         let written = route.field(|rule| rule.headers.get());
+        let mut unchanged = way.message.clone();
         if let Some(headers) = written {
-            operate(headers, &mut way.message, Some(&mut way.hops));
+            tell(headers, &mut way.hops);
+            remove(headers, &mut way.message);
+            put(headers, &mut way.message);
+        }
+        let mut authority = written.and_then(authority);
+        if let Some(authority) = &authority {
+            way.message.authority.clone_from(authority);
         }
         if let Some(rewrite) = route.field(|rule| rule.rewrite.as_ref()) {
             rewritten(rewrite, route.uri_block(), &mut way);
+            authority = rewrite.authority.get().filter(|text| !text.is_empty()).cloned().or(authority);
         }
+        unchanged.path.clone_from(&way.message.path);
         let list = &rule.value.route;
-        outcomes.extend(destinations(lookup, service, RouteKind::Http, list, share, &way.message, cause()));
+        let before = Before { message: &unchanged, headers: written, authority };
+        outcomes.extend(destinations(lookup, service, RouteKind::Http, list, share, &before, cause()));
         mirrors = copies(lookup, service, &rule.value, share, &way);
     }
     Path { share: way.share, hops: way.hops, outcomes, mirrors }
+}
+
+/// A request before the headers of a rule and of its destinations are applied.
+struct Before<'r> {
+    message: &'r Message,
+    headers: Option<&'r Headers>,
+    /// What the rule makes of the authority; a destination's own counts only without it.
+    authority: Option<String>,
+}
+
+impl Before<'_> {
+    /// As a destination gets it. The only destination's operations are added to the rule's
+    /// (`processDestination`); Envoy carries out those of one of several before the rule's. Either way it removes
+    /// before it adds.
+    fn for_destination(&self, entry: &RouteDestination, siblings: usize) -> Message {
+        let mut message = self.message.clone();
+        let own = entry.headers.get();
+        if siblings > 1 {
+            for headers in own.into_iter().chain(self.headers) {
+                remove(headers, &mut message);
+                put(headers, &mut message);
+            }
+        } else {
+            self.headers.into_iter().chain(own).for_each(|headers| remove(headers, &mut message));
+            self.headers.into_iter().chain(own).for_each(|headers| put(headers, &mut message));
+        }
+        if let Some(authority) = self.authority.clone().or_else(|| own.and_then(authority)) {
+            message.authority = authority;
+        }
+        message
+    }
 }
 
 /// The outcomes of a list of weighted destinations.
@@ -112,9 +153,10 @@ fn destinations(
     kind: RouteKind,
     list: &List<RouteDestination>,
     share: Share,
-    message: &Message,
+    before: &Before<'_>,
     cause: Option<Cause>,
 ) -> Vec<Outcome> {
+    let message = before.message;
     let weight = |entry: &RouteDestination| {
         // One destination gets everything; of several those without a weight get nothing.
         if list.len() < 2 { 1 } else { u128::try_from(entry.weight.get().copied().unwrap_or(0)).unwrap_or(0) }
@@ -135,10 +177,7 @@ fn destinations(
         if own.is_none() {
             continue;
         }
-        let mut message = message.clone();
-        if let Some(headers) = entry.headers.get() {
-            operate(headers, &mut message, None);
-        }
+        let message = before.for_destination(entry, list.len());
         let share = share.of(own);
         outcomes.push(match entry.destination.as_ref() {
             Some(destination) => one(lookup, service, kind, destination, share, &message),
@@ -185,6 +224,7 @@ fn one(
         port_is_written: port.is_some(),
         cause: Some(Cause::new(service.resource, span)),
         http: kind == RouteKind::Http,
+        proxied: true,
     };
     outcome(mesh, caller, &to, share, message.forwarded())
 }
@@ -204,8 +244,9 @@ pub(super) fn l4(
         _ => service.spec.tcp.get(index).map(|rule| &rule.value.route),
     };
     let cause = service.rule_span(kind, index).map(|span| Cause::new(service.resource, span));
+    let before = Before { message: &way.message, headers: None, authority: None };
     let outcomes = list
-        .map(|list| destinations(lookup, service, kind, list, way.share, &way.message, cause))
+        .map(|list| destinations(lookup, service, kind, list, way.share, &before, cause))
         .unwrap_or_default();
     Path { share: way.share, hops: way.hops, outcomes, mirrors: Vec::new() }
 }
@@ -246,26 +287,47 @@ fn detail(hops: &mut [Hop], label: &'static str, text: String, span: crate::span
     }
 }
 
-/// `headers.request` of a rule or destination.
-fn operate(headers: &Headers, message: &mut Message, mut hops: Option<&mut Vec<Hop>>) {
+/// Says what a rule does to request headers.
+fn tell(headers: &Headers, hops: &mut [Hop]) {
     let Some(operations) = headers.request.get() else { return };
-    let mut tell = |label, text: String, span| {
-        if let Some(hops) = &mut hops {
-            detail(hops, label, text, span);
-        }
-    };
-    for (name, value) in &operations.set {
-        tell("set", format!("{}: {}", name.value, value.value), value.span);
-        message.set(&name.to_ascii_lowercase(), value);
-    }
-    for (name, value) in &operations.add {
-        tell("add", format!("{}: {}", name.value, value.value), value.span);
-        message.add(&name.to_ascii_lowercase(), value);
-    }
     for name in &operations.remove {
-        tell("remove", name.value.clone(), name.span);
+        detail(hops, "remove", name.value.clone(), name.span);
+    }
+    for (label, list) in [("set", &operations.set), ("add", &operations.add)] {
+        for (name, value) in list {
+            detail(hops, label, format!("{}: {}", name.value, value.value), value.span);
+        }
+    }
+}
+
+fn remove(headers: &Headers, message: &mut Message) {
+    for name in headers.request.get().iter().flat_map(|operations| &operations.remove) {
         message.remove(&name.to_ascii_lowercase());
     }
+}
+
+/// `set`, then `add`; the authority is no header among others.
+fn put(headers: &Headers, message: &mut Message) {
+    let Some(operations) = headers.request.get() else { return };
+    for (name, value) in operations.set.iter().filter(|(name, _)| !is_authority(name)) {
+        message.set(&name.to_ascii_lowercase(), value);
+    }
+    for (name, value) in operations.add.iter().filter(|(name, _)| !is_authority(name)) {
+        message.add(&name.to_ascii_lowercase(), value);
+    }
+}
+
+fn is_authority(name: &str) -> bool {
+    name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case(":authority")
+}
+
+/// The authority that header operations ask for; `set` before `add` (`TranslateHeadersOperations`).
+fn authority(headers: &Headers) -> Option<String> {
+    let operations = headers.request.get()?;
+    [&operations.set, &operations.add].into_iter().find_map(|list| {
+        let mut named = list.iter().rev().filter(|(name, value)| is_authority(name) && !value.is_empty());
+        named.next().map(|(_, value)| value.value.clone())
+    })
 }
 
 /// `rewrite`: the path by regex, or what the `uri` test matched by other text; and the authority.
@@ -279,18 +341,9 @@ fn rewritten(rewrite: &Spanned<Rewrite>, block: Option<&HttpMatch>, way: &mut Wa
     let new = if let Some(regex) = rewrite.uri_regex_rewrite.get() {
         let compiled = Regex::parse(regex.r#match.text()).ok();
         compiled.map(|compiled| compiled.replace_all(&path, regex.rewrite.text()))
-    } else if let Some(uri) = rewrite.uri.get().filter(|uri| !uri.is_empty()) {
-        let test = block.and_then(|block| block.uri.get());
-        let whole = test.is_some_and(|test| test.exact.is_some() || test.regex.is_some());
-        // Without a test the route matches the prefix `/`.
-        let matched = match test.and_then(|test| test.prefix.get()) {
-            _ if whole => path.len(),
-            Some(prefix) => prefix.len(),
-            None => 1,
-        };
-        Some(format!("{uri}{}", path.get(matched..).unwrap_or("")))
     } else {
-        None
+        let uri = rewrite.uri.get().filter(|uri| !uri.is_empty());
+        uri.map(|uri| format!("{uri}{}", unmatched(block, &path)))
     };
     if let Some(new) = new {
         message.path = format!("{new}{query}");
@@ -308,27 +361,46 @@ fn rewritten(rewrite: &Spanned<Rewrite>, block: Option<&HttpMatch>, way: &mut Wa
     }
 }
 
-/// The answer of a `redirect`.
-fn redirected(redirect: &Redirect, message: &Message, listener: u32) -> End {
+/// What of a path the `uri` test did not match. Without a test the route matches the prefix `/`.
+fn unmatched<'p>(block: Option<&HttpMatch>, path: &'p str) -> &'p str {
+    let test = block.and_then(|block| block.uri.get());
+    let whole = test.is_some_and(|test| test.exact.is_some() || test.regex.is_some());
+    let matched = match test.and_then(|test| test.prefix.get()) {
+        _ if whole => path.len(),
+        Some(prefix) => prefix.len(),
+        None => 1,
+    };
+    path.get(matched..).unwrap_or("")
+}
+
+/// The answer of a `redirect` (`ApplyRedirect`, Envoy's `Http::Utility::newUri`).
+fn redirected(redirect: &Redirect, block: Option<&HttpMatch>, message: &Message, listener: u32) -> End {
     let scheme = Some(redirect.scheme.text()).filter(|scheme| !scheme.is_empty()).unwrap_or(message.scheme);
-    let (host, port) = split_port(&message.authority);
-    let new_host = Some(redirect.authority.text()).filter(|host| !host.is_empty());
     let default = |scheme: &str| if scheme == "https" { "443" } else { "80" };
-    let port = match (redirect.port.get(), redirect.derive_port.text()) {
+    let chosen = match (redirect.port.get(), redirect.derive_port.text()) {
         (Some(port), _) => Some(port.to_string()),
         (None, "FROM_REQUEST_PORT") => Some(listener.to_string()),
-        // A new host comes without the old port, and a new scheme without its default port.
-        _ => port.map(str::to_owned).filter(|port| {
-            new_host.is_none() && !(scheme != message.scheme && port == default(message.scheme))
-        }),
+        _ => None,
     };
-    let port = port.map_or(String::new(), |port| format!(":{port}"));
-    let host = new_host.unwrap_or(host);
-    let query = message.path.find('?').and_then(|at| message.path.get(at..)).unwrap_or("");
-    let path = match redirect.uri.get().filter(|uri| !uri.is_empty()) {
-        Some(uri) if uri.contains('?') => uri.clone(),
-        Some(uri) => format!("{uri}{query}"),
-        None => message.path.clone(),
+    // Istio leaves out the port that the scheme implies.
+    let chosen = chosen.filter(|port| port != default(scheme));
+    let (name, port) = split_port(&message.authority);
+    let implied = scheme != message.scheme && port == Some(default(message.scheme));
+    let host = match redirect.authority.get().filter(|host| !host.is_empty()) {
+        Some(host) => host.as_str(),
+        // Of the old authority the port goes if there is a new one, or if the old scheme implied it.
+        None if chosen.is_some() || implied => name,
+        None => message.authority.as_str(),
+    };
+    let port = chosen.map_or(String::new(), |port| format!(":{port}"));
+    let at = message.path.find('?').unwrap_or(message.path.len());
+    let (bare, query) = message.path.split_at_checked(at).unwrap_or((&message.path, ""));
+    let written = |field: &'_ Opt<String>| field.get().filter(|text| !text.is_empty()).cloned();
+    let path = match (written(&redirect.prefix_rewrite), written(&redirect.uri)) {
+        (Some(prefix), _) => format!("{prefix}{}{query}", unmatched(block, bare)),
+        (None, Some(uri)) if uri.contains('?') => uri,
+        (None, Some(uri)) => format!("{uri}{query}"),
+        (None, None) => message.path.clone(),
     };
     let status = redirect.redirect_code.get().copied().filter(|code| *code != 0).unwrap_or(301);
     End::Redirect { status, location: format!("{scheme}://{host}{port}{path}") }

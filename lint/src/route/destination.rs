@@ -43,11 +43,15 @@ pub(super) struct To<'t> {
     pub(super) cause: Option<Cause>,
     /// HTTP: failures have a status.
     pub(super) http: bool,
+    /// The client has a proxy, which answers when nobody else does.
+    pub(super) proxied: bool,
 }
 
-/// The status of a failure that Envoy answers itself; bytes have none.
-fn status(http: bool, status: u32) -> Option<u32> {
-    http.then_some(status)
+impl To<'_> {
+    /// What the client gets for a failure on its side.
+    fn status(&self, status: u32) -> Option<u32> {
+        (self.http && self.proxied).then_some(status)
+    }
 }
 
 fn at(resource: &Resource, span: Span) -> Option<Cause> {
@@ -88,7 +92,7 @@ pub(super) fn outcome(
     outcome.subset = to.subset.map(|subset| (subset.value.clone(), None));
     let missing = |reason: String, cause: Option<Cause>| {
         let cause = cause.or_else(|| to.cause.clone());
-        End::Failed(Failure { flag: Flag::Nc, status: status(to.http, 503), reason, cause })
+        End::Failed(Failure { flag: Flag::Nc, status: to.status(503), reason, cause })
     };
     let Some(host) = mesh.registry.find(to.host, caller.view.namespace) else {
         outcome.end = match mesh.registry.find(to.host, None) {
@@ -171,7 +175,7 @@ pub(super) fn outcome(
         let Some(workload) = mesh.workloads.get(id) else { continue };
         let auto = setting.is_none() && matches!(caller.role, Role::Gateway | Role::Sidecar);
         let sent = outcome.tls.as_ref().and_then(|tls| tls.sent);
-        outcome.endpoints.push(endpoint(mesh, id, workload, port, sent, auto, to.http));
+        outcome.endpoints.push(endpoint(mesh, id, workload, port, sent, auto, to));
     }
     if let Some(tls) = &mut outcome.tls
         && tls.sent.is_none()
@@ -193,7 +197,7 @@ pub(super) fn outcome(
 fn without_pods(host: &Host<'_>, to: &To<'_>) -> End {
     let unhealthy = |reason: String| {
         let cause = at(host.resource, host.resource.name.span);
-        End::Failed(Failure { flag: Flag::Uh, status: status(to.http, 503), reason, cause })
+        End::Failed(Failure { flag: Flag::Uh, status: to.status(503), reason, cause })
     };
     match host.origin {
         Origin::Service(_) if host.is_alias() => {
@@ -239,7 +243,7 @@ fn whole(mesh: &Mesh<'_>, host: &Host<'_>, port: &Port<'_>, to: &To<'_>, outcome
                 at(host.resource, host.resource.name.span),
             ),
         };
-        return End::Failed(Failure { flag: Flag::Uh, status: status(to.http, 503), reason, cause });
+        return End::Failed(Failure { flag: Flag::Uh, status: to.status(503), reason, cause });
     }
     // Pods that are not there take no requests from those that are.
     let (idle, behind): (Vec<&Endpoint>, Vec<&Endpoint>) = behind.into_iter().partition(|e| is_idle(e));
@@ -258,7 +262,7 @@ fn endpoint(
     port: &Port<'_>,
     sent: Option<Sent>,
     auto: bool,
-    http: bool,
+    to: &To<'_>,
 ) -> Endpoint {
     let number = port.on_workload(workload);
     let accepts = mesh.accepts(workload, port);
@@ -293,7 +297,7 @@ fn endpoint(
     };
     let name = &workload.resource.name.value;
     let failed = |flag, reason: String, cause: Option<Cause>| {
-        End::Failed(Failure { flag, status: status(http, 503), reason, cause })
+        End::Failed(Failure { flag, status: to.status(503), reason, cause })
     };
     let mode = match server {
         Server::Sidecar(mode) => Some(Some(mode)),
@@ -326,13 +330,13 @@ fn endpoint(
             failed(Flag::Uf, reason, endpoint.cause.clone().or(place))
         }
         (None, Some(number)) if !may_listen(workload, &port.target_text()) => {
-            let seen = if matches!(workload.proxy_on(number), Proxy::Sidecar) {
-                "its sidecar cannot connect"
-            } else {
-                "the connection is refused"
-            };
+            let has_sidecar = matches!(workload.proxy_on(number), Proxy::Sidecar);
+            let seen = if has_sidecar { "its sidecar cannot connect" } else { "the connection is refused" };
             let reason = format!("nothing in `{name}` listens on port {number}: {seen}");
-            failed(Flag::Uf, reason, place)
+            // A sidecar in front of an HTTP port answers whoever asks.
+            let answers = to.http && (to.proxied || (has_sidecar && port.protocol.is_http()));
+            let status = answers.then_some(503);
+            End::Failed(Failure { flag: Flag::Uf, status, reason, cause: place })
         }
         _ => End::Answered,
     };

@@ -3,6 +3,7 @@
 
 mod gateway;
 mod sidecar;
+mod virtual_hosts;
 
 use super::destination::ended;
 use super::filters::Way;

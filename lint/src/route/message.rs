@@ -1,5 +1,6 @@
 //! The HTTP request as a proxy sees it, and how Envoy compares it with a match block. Knows no routes.
 
+use super::normalize::normalize;
 use super::request::{Request, Scheme, split_port};
 use super::{Detail, Forwarded};
 use crate::mesh::matching::Regexes;
@@ -37,6 +38,11 @@ impl Message {
             path: request.path.clone(),
             headers,
         }
+    }
+
+    /// What an HTTP proxy does before anything else: the path becomes the one that rules are compared with.
+    pub(super) fn arrive(&mut self) {
+        self.path = normalize(&self.path);
     }
 
     /// The host by which the virtual host is chosen: without port and case

@@ -25,45 +25,60 @@ pub enum Source {
     },
 }
 
+/// A client that is none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BadSource(String);
+
+impl fmt::Display for BadSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadSource {}
+
 impl Source {
-    /// Reads `gateway`, `gateway:ns/name` or `deployment/ns/name`; a name alone is in the default namespace.
+    /// `gateway`, `gateway:ns/name` or `deployment/ns/name`; a name alone is in the given namespace.
     ///
     /// # Errors
-    /// When the text is none of these.
-    pub fn parse(text: &str, namespace: &str) -> Result<Self, String> {
-        let full = |name: &str| match name.split_once('/') {
-            Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
-            None => (namespace.to_owned(), name.to_owned()),
+    /// When the text is nothing of the kind.
+    pub fn parse(text: &str, namespace: &str) -> Result<Self, BadSource> {
+        let full = |name: &str| {
+            let (namespace, name) = name.split_once('/').unwrap_or((namespace, name));
+            let is_name = |part: &str| !part.is_empty() && !part.contains('/');
+            (is_name(namespace) && is_name(name)).then(|| (namespace.to_owned(), name.to_owned()))
         };
         if text == "gateway" {
             return Ok(Self::AnyGateway);
         }
         if let Some(name) = text.strip_prefix("gateway:").or_else(|| text.strip_prefix("gateway/")) {
-            let (namespace, name) = full(name);
-            if name.is_empty() || name.contains('/') {
-                return Err(format!("{text}: not of the form gateway:ns/name"));
-            }
+            let (namespace, name) =
+                full(name).ok_or_else(|| BadSource("not of the form gateway:ns/name".to_owned()))?;
             return Ok(Self::Gateway { namespace, name });
         }
         let (kind, rest) = text.split_once('/').ok_or_else(|| {
-            format!("{text}: neither gateway[:ns/name] nor a workload such as deployment/ns/name")
+            let known = "neither gateway[:ns/name] nor a workload such as deployment/ns/name";
+            BadSource(known.to_owned())
         })?;
-        let (namespace, name) = full(rest);
-        if name.is_empty() || name.contains('/') {
-            return Err(format!("{text}: not of the form kind/ns/name"));
-        }
-        // kubectl's short names.
-        let kind = match kind.to_ascii_lowercase().as_str() {
-            "deploy" | "deployments" => "deployment".to_owned(),
-            "sts" | "statefulsets" => "statefulset".to_owned(),
-            "ds" | "daemonsets" => "daemonset".to_owned(),
-            "rs" | "replicasets" => "replicaset".to_owned(),
-            "po" | "pods" => "pod".to_owned(),
-            "cj" => "cronjob".to_owned(),
-            other => other.to_owned(),
-        };
-        Ok(Self::Workload { kind, namespace, name })
+        let (namespace, name) =
+            full(rest).ok_or_else(|| BadSource("not of the form kind/ns/name".to_owned()))?;
+        Ok(Self::Workload { kind: long_kind(kind), namespace, name })
     }
+}
+
+/// A workload's kind in lower case, kubectl's short names written out.
+fn long_kind(kind: &str) -> String {
+    let kind = kind.to_ascii_lowercase();
+    let long = match kind.as_str() {
+        "deploy" | "deployments" => "deployment",
+        "sts" | "statefulsets" => "statefulset",
+        "ds" | "daemonsets" => "daemonset",
+        "rs" | "replicasets" => "replicaset",
+        "po" | "pods" => "pod",
+        "cj" => "cronjob",
+        other => other,
+    };
+    long.to_owned()
 }
 
 /// What the client speaks.
@@ -272,6 +287,18 @@ mod tests {
         ] {
             let error = parse(url).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn sources_are_gateways_and_workloads() {
+        let workload = |kind: &str, namespace: &str, name: &str| {
+            Ok(Source::Workload { kind: kind.into(), namespace: namespace.into(), name: name.into() })
+        };
+        assert_eq!(Source::parse("deploy/web", "shop"), workload("deployment", "shop", "web"));
+        assert_eq!(Source::parse("StatefulSet/db/main", "shop"), workload("statefulset", "db", "main"));
+        for text in ["someone", "deployment/", "deployment/a/b/c", "gateway:", "gateway:a/"] {
+            assert!(Source::parse(text, "shop").is_err(), "{text}");
         }
     }
 

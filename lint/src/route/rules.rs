@@ -77,7 +77,12 @@ pub(super) struct Built<'m, 'a> {
 
 impl<'m, 'a> Built<'m, 'a> {
     fn is_catch_all(&self) -> bool {
-        [self.blocks.0, self.blocks.1].into_iter().flatten().all(|block| is_catch_all(block))
+        // `IsCatchAllRoute` does not count the prefix of no letter, although it takes everything.
+        let is_empty_prefix = |block: &HttpMatch| {
+            block.uri.get().and_then(|uri| uri.prefix.get()).is_some_and(String::is_empty)
+        };
+        let mut blocks = [self.blocks.0, self.blocks.1].into_iter().flatten();
+        blocks.all(|block| is_catch_all(block) && !is_empty_prefix(block))
     }
 
     /// The rule whose destinations count, and its VirtualService.

@@ -212,6 +212,19 @@ fn uri_tests_are_exact_prefix_or_the_whole_path_by_regex() {
 }
 
 #[test]
+fn rules_are_compared_with_the_normalized_path() {
+    let api = "- match: [{uri: {prefix: /api}}]\n  route: [{destination: {host: web, subset: v2}}]";
+    for path in ["/a/../api", "/%61pi/x", "/./api"] {
+        assert_eq!(goes(api, &format!("http://a{path}"), &[]), "web-v2", "{path}");
+    }
+    assert_eq!(goes(api, "http://a/api/../b", &[]), "404 NR");
+    with(&shop(api), |mesh| {
+        let trace = ask(mesh, &from_gateway("http://a/a/../api?x=/../y"));
+        assert_eq!(trace.outcomes().next().unwrap().forwarded.path, "/api?x=/../y");
+    });
+}
+
+#[test]
 fn ignore_uri_case_is_for_exact_and_prefix_alone() {
     let rule = |test: &str| format!("- match: [{{uri: {test}, ignoreUriCase: true}}]\n  {V2}\n- {V1}");
     assert_eq!(goes(&rule("{prefix: /Api}"), "http://a/aPI/x", &[]), "web-v2");
@@ -407,6 +420,50 @@ fn headers_of_the_rule_and_of_the_destination_reach_the_pods() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(trace.outcomes().next().unwrap().forwarded.headers, [pair("x-a", "1"), pair("x-a", "2")]);
     });
+}
+
+#[test]
+fn headers_are_removed_before_they_are_added_and_the_rules_word_comes_after_one_of_several_destinations() {
+    let headers = |http: &str| {
+        let mut seen = Vec::new();
+        with(&shop(http), |mesh| {
+            let mut request = from_gateway("http://a/");
+            request.headers.push(("x-v".to_owned(), "old".to_owned()));
+            let trace = ask(mesh, &request);
+            let forwarded = &trace.outcomes().next().unwrap().forwarded;
+            let own = forwarded.headers.iter().filter(|(name, _)| name == "x-v");
+            seen = own.map(|(_, value)| value.clone()).collect();
+            seen.push(forwarded.authority.clone());
+        });
+        seen.join(" ")
+    };
+    let add = "headers: {request: {add: {x-v: rule}, remove: [x-v]}}";
+    assert_eq!(headers(&format!("- {add}\n  route: [{{destination: {{host: web}}}}]")), "rule a");
+    let set = "headers: {request: {set: {x-v: rule, host: rule.test}}}";
+    let own = "headers: {request: {set: {x-v: own, host: own.test}}}";
+    let one = format!("- {set}\n  route: [{{destination: {{host: web}}, {own}}}]");
+    assert_eq!(headers(&one), "own rule.test");
+    let two = format!(
+        "- {set}\n  route: [{{destination: {{host: web}}, weight: 1, {own}}}, {{destination: {{host: web, subset: v1}}, weight: 1}}]"
+    );
+    assert_eq!(headers(&two), "rule rule.test");
+}
+
+#[test]
+fn a_redirect_names_no_implied_port_and_replaces_what_the_prefix_matched() {
+    let to = |redirect: &str, authority: &str| {
+        let http = format!("- match: [{{uri: {{prefix: /a}}}}]\n  redirect: {{{redirect}}}");
+        goes(&http, "http://a/ab?x=1", &[("host", authority)])
+    };
+    assert_eq!(to("prefixRewrite: /n/", "a"), "301 http://a/n/b?x=1");
+    assert_eq!(to("derivePort: FROM_REQUEST_PORT", "a:80"), "301 http://a:80/ab?x=1");
+    assert_eq!(
+        to("authority: 'b:8443', scheme: http, derivePort: FROM_REQUEST_PORT", "a"),
+        "301 http://b:8443/ab?x=1"
+    );
+    assert_eq!(to("scheme: https", "a:80"), "301 https://a/ab?x=1");
+    assert_eq!(to("scheme: https, port: 443", "a:81"), "301 https://a:81/ab?x=1");
+    assert_eq!(to("port: 81", "a:80"), "301 http://a:81/ab?x=1");
 }
 
 #[test]
@@ -662,6 +719,55 @@ fn connections_follow_tcp_rules_by_client_and_service_port() {
 }
 
 #[test]
+fn connections_follow_the_tcp_rules_of_every_virtual_service_of_the_host() {
+    let redis = "{name: redis, port: 6379, targetPort: 8080}";
+    let second = object(
+        "VirtualService",
+        "second",
+        "hosts: ['*.svc.cluster.local']\ntcp:\n- route: [{destination: {host: web, subset: v2}}]",
+    );
+    let text =
+        island("hosts: [web]\nhttp:\n- route: [{destination: {host: web}}]").replace(HTTP, redis) + &second;
+    with(&text, |mesh| {
+        assert_eq!(words(mesh, &from_workload("cat-v1", "tcp://web:6379")), "web-v2");
+    });
+}
+
+#[test]
+fn a_virtual_service_of_a_name_that_no_registry_has_takes_it_on_port_80_or_beside_a_service() {
+    let direct = "http:\n- directResponse: {status: 418}";
+    // `web.shop` is not expanded, and yet it is a name of the Service: the first virtual host with it has it.
+    with(&island(&format!("hosts: [web.shop]\n{direct}")), |mesh| {
+        assert_eq!(words(mesh, &from_workload("cat-v1", "http://web.shop/")), "418");
+        assert_eq!(words(mesh, &from_workload("cat-v1", "http://web/")), "web-v1+web-v2");
+    });
+    let other = |hosts: &str, port: &str| {
+        let text = island(&format!("hosts: {hosts}\n{direct}"));
+        text.replace(HTTP, &format!("{{name: http, port: {port}, targetPort: 8080}}"))
+    };
+    let ask = |port: &str| {
+        let mut request = from_workload("cat-v1", &format!("http://web:{port}/"));
+        request.headers.push(("host".to_owned(), "shop.example.com".to_owned()));
+        request
+    };
+    with(&other("[shop.example.com]", "80"), |mesh| assert_eq!(words(mesh, &ask("80")), "418"));
+    with(&other("[shop.example.com]", "81"), |mesh| assert_ne!(words(mesh, &ask("81")), "418"));
+    with(&other("[web, shop.example.com]", "81"), |mesh| assert_eq!(words(mesh, &ask("81")), "418"));
+}
+
+#[test]
+fn a_client_without_a_proxy_has_nobody_to_answer_503() {
+    let policy = object("PeerAuthentication", "default", "mtls: {mode: STRICT}");
+    let text = island(CLIENTS).replace(
+        "labels: {app: cat, version: v1, sidecar.istio.io/inject: \"true\"}",
+        "labels: {app: cat, version: v1, sidecar.istio.io/inject: \"false\"}",
+    );
+    with(&(text + &policy), |mesh| {
+        assert_eq!(words(mesh, &from_workload("cat-v1", "http://web/")), "- UC");
+    });
+}
+
+#[test]
 fn bytes_to_an_http_port_are_a_protocol_error() {
     with(&island(CLIENTS), |mesh| {
         assert_eq!(words(mesh, &from_workload("cat-v1", "tcp://web:80")), "400 DPE");
@@ -686,6 +792,28 @@ fn hosts_outside_the_registry_pass_or_end_in_the_black_hole() {
 }
 
 /// The authority decides, not the address: what no virtual host has passes through to the pods in plaintext.
+#[test]
+fn a_sniffed_port_has_a_virtual_host_for_names_that_nobody_has_too() {
+    let config = MeshConfig { allow_any_outbound: false, ..MeshConfig::default() };
+    let text = island(CLIENTS).replace(HTTP, "{name: web, port: 80, targetPort: 8080}");
+    with_config(&text, &config, |mesh| {
+        let mut request = from_workload("cat-v1", "http://web/");
+        request.headers.push(("host".to_owned(), "nobody.test".to_owned()));
+        assert_eq!(words(mesh, &request), "502 -");
+    });
+}
+
+#[test]
+fn the_prefix_of_no_letter_is_not_moved_behind_other_rules() {
+    let vs = |name: &str, rule: &str| {
+        object("VirtualService", name, &format!("hosts: [a.test]\ngateways: [edge]\nhttp:\n- {rule}"))
+    };
+    let text = object("Gateway", "edge", GATEWAY)
+        + &vs("first", "directResponse: {status: 418}")
+        + &vs("second", "{match: [{uri: {prefix: ''}}], directResponse: {status: 419}}");
+    with(&text, |mesh| assert_eq!(words(mesh, &from_gateway("http://a.test/")), "419"));
+}
+
 #[test]
 fn an_authority_that_nobody_has_passes_through_without_mtls() {
     let mut request = from_workload("cat-v1", "http://web/");

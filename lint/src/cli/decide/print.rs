@@ -46,7 +46,9 @@ pub(super) fn human(answer: &Answer<'_>) -> String {
     for change in &answer.effects.request {
         match change {
             Change::Set(name, _) if name == "cookie" => {}
-            Change::Set(name, value) => request.push(("set", format!("{name}: {}", String::from_utf8_lossy(value)))),
+            Change::Set(name, value) => {
+                request.push(("set", format!("{name}: {}", String::from_utf8_lossy(value))));
+            }
             Change::Remove(name) => request.push(("remove", name.clone().into_owned())),
         }
     }

@@ -11,7 +11,7 @@ use coalmine::mesh::Assume;
 use coalmine::{FileId, Files, Incremental, Report};
 
 use super::super::args::Common;
-use super::super::input::{self, CONFIG, Configs, is_helm_template, is_manifest, name_of};
+use super::super::input::{self, CONFIG, Configs, is_expectations, is_helm_template, is_manifest, name_of};
 use super::convert::Diagnostic;
 
 /// Why files are linted together.
@@ -195,9 +195,7 @@ impl<'c> Workspace<'c> {
         let mut alone = Vec::new();
         for (path, buffer) in &self.buffers {
             let is_linted = buffer.is_yaml || is_manifest(path);
-            let is_own = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-                name == CONFIG || name.ends_with(".routes.yaml") || name.ends_with(".routes.yml")
-            });
+            let is_own = path.file_name().is_some_and(|name| name == CONFIG) || is_expectations(path);
             if listed.contains(path) || !is_linted || is_own || is_helm_template(path) {
                 continue;
             }

@@ -392,6 +392,7 @@ fn routed<'m, 'a>(
     known: &Known,
     notes: &mut Vec<String>,
 ) -> Vec<Path> {
+    way.message.arrive();
     let mut hosts: Vec<VirtualHost<'m, 'a>> = Vec::new();
     for at in servers.iter().copied() {
         let (gateway, server) = at;

@@ -1,8 +1,10 @@
 //! The client's own side: which listener of its sidecar takes the request, which virtual host, or none of it.
 
+use super::virtual_hosts::{Serves, Table};
 use super::{Cause, Hop, HopKind, Path, Unanswerable, Way, failed, no_route, start, stopped, workload_name};
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
+use crate::mesh::host::matches;
 use crate::mesh::matching::Regexes;
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Port, Protocol};
@@ -62,7 +64,7 @@ pub(super) fn enter(
         // A host without the port, or that the mesh does not know: an HTTP listener of the port, which is there
         // as soon as any HTTP service has it, still looks at the authority.
         (None, Scheme::Http) if visit.has_http_listener() => visit.http(way, known, notes),
-        (None, _) => vec![visit.passthrough(way, dialled)],
+        (None, _) => vec![visit.passthrough(way, dialled, false)],
     })
 }
 
@@ -162,13 +164,15 @@ impl<'m, 'a> Visit<'m, 'a> {
             port_is_written: true,
             cause: Some(Cause::new(host.resource, span)),
             http: self.request.is_http(),
+            proxied: role != Role::Bare,
         };
         let outcome = outcome(self.mesh, self.caller(role), &to, way.share, way.message.forwarded());
         Path { share: way.share, hops: way.hops, outcomes: vec![outcome], mirrors: Vec::new() }
     }
 
-    /// Nothing of the mesh takes it: it goes where it was going, if that is allowed.
-    fn passthrough(&self, mut way: Way, dialled: Option<&'m Host<'a>>) -> Path {
+    /// Nothing of the mesh takes it: it goes where it was going, if that is allowed. `is_http` when an HTTP listener
+    /// has read it.
+    fn passthrough(&self, mut way: Way, dialled: Option<&'m Host<'a>>, is_http: bool) -> Path {
         if self.mesh.config.allow_any_outbound {
             let path = match dialled.filter(|host| !host.is_external()) {
                 Some(host) => self.plain(way, host, Role::Passthrough),
@@ -179,7 +183,7 @@ impl<'m, 'a> Visit<'m, 'a> {
         let summary = "outboundTrafficPolicy is REGISTRY_ONLY, and the registry has no such host".to_owned();
         way.hops.push(Hop::new(HopKind::Unmatched, None, None, summary.clone()));
         // HTTP is answered by the virtual host `block_all`; bytes go to a cluster without endpoints.
-        let path = if self.request.scheme == Scheme::Http && self.has_http_listener() {
+        let path = if is_http {
             failed(way, Flag::None, Some(502), summary, None)
         } else {
             failed(way, Flag::Uh, None, summary, None)
@@ -187,7 +191,8 @@ impl<'m, 'a> Visit<'m, 'a> {
         with_cluster(path, "BlackHoleCluster")
     }
 
-    fn http(&self, way: Way, known: &Known, notes: &mut Vec<String>) -> Vec<Path> {
+    fn http(&self, mut way: Way, known: &Known, notes: &mut Vec<String>) -> Vec<Path> {
+        way.message.arrive();
         let root = &self.mesh.config.root_namespace;
         let plugins = self.mesh.filters.iter().filter(|filter| {
             // A sidecar's outbound side is a client, like a gateway.
@@ -202,51 +207,47 @@ impl<'m, 'a> Visit<'m, 'a> {
         if let Some(end) = way.ended.take() {
             return stopped(way, None, end);
         }
+        let table = Table { mesh: self.mesh, client: self.client, port: self.request.port };
         let name = way.message.host();
-        let host = self.resolve(&name).filter(|host| {
-            host.port(self.request.port).is_some_and(|port| route_kinds(port).contains(&RouteKind::Http))
-        });
-        let full = host.map_or(name.as_str(), |host| host.name.as_str());
-        // The domain of a wildcard host is the wildcard; a VirtualService may still name the host itself.
-        let asked = if crate::mesh::host::is_wildcard(full) { name.as_str() } else { full };
-        let service = self.mesh.routes.for_mesh_host(self.client.namespace(), asked);
-        // A host that no registry has gets a virtual host on port 80 alone.
-        let service = service.filter(|_| host.is_some() || self.request.port == 80);
-        if let Some(service) = service {
-            let routes = rules::table(self.mesh, service, self.builder());
-            if !routes.is_empty() {
-                let regexes = Regexes::default();
-                let matcher = Matcher { regexes: &regexes };
-                let Some((route, met)) = rules::choose(&routes, &matcher, &way.message) else {
-                    return no_route(
-                        way,
-                        Some(service),
-                        format!("no rule for `{asked}` matches the request"),
-                    );
-                };
-                way.hops.extend(rules::hops(&route, met));
-                return action::http(self.mesh, self.caller(Role::Sidecar), self.builder(), &route, way);
-            }
+        let found = table.virtual_host(&name, self.builder());
+        if let Some(service) = found.vanished {
             vanished(&mut way, service, RouteKind::Http);
         }
-        match host {
-            Some(host) => self.plain(way, host, Role::Sidecar),
-            None => self.passthrough(way, self.dialled()),
+        match found.serves {
+            Some(Serves::Rules { domain, service, routes }) => {
+                let regexes = Regexes::default();
+                let matcher = Matcher { regexes: &regexes };
+                match rules::choose(&routes, &matcher, &way.message) {
+                    Some((route, met)) => {
+                        way.hops.extend(rules::hops(&route, met));
+                        action::http(self.mesh, self.caller(Role::Sidecar), self.builder(), &route, way)
+                    }
+                    None => {
+                        no_route(way, Some(service), format!("no rule for `{domain}` matches the request"))
+                    }
+                }
+            }
+            Some(Serves::Host(host)) => self.plain(way, host, Role::Sidecar),
+            None => self.passthrough(way, self.dialled(), true),
         }
     }
 
-    /// Rules for connections: tls rules on TLS ports, tcp rules otherwise.
+    /// Rules for connections: tls rules on TLS ports, tcp rules otherwise, of every VirtualService that has the host
+    /// (`getConfigsForHost`).
     fn l4(&self, mut way: Way, host: Option<&'m Host<'a>>, port: Option<&Port<'a>>) -> Path {
-        let Some((host, port)) = host.zip(port) else { return self.passthrough(way, host) };
+        let Some((host, port)) = host.zip(port) else { return self.passthrough(way, host, false) };
         if port.protocol == Protocol::Udp {
             let reason = "the port is UDP, which the mesh does not carry";
             return failed(way, Flag::None, None, reason, Some(Cause::new(host.resource, port.span)));
         }
         let kind = if port.protocol.is_tls() { RouteKind::Tls } else { RouteKind::Tcp };
         let name = if crate::mesh::host::is_wildcard(&host.name) { &self.request.host } else { &host.name };
-        if let Some(service) = self.mesh.routes.for_mesh_host(self.client.namespace(), name) {
-            let is_tls = matches!(self.request.scheme, Scheme::Https | Scheme::Tls);
-            let sni = is_tls.then_some(self.request.host.as_str());
+        let is_tls = matches!(self.request.scheme, Scheme::Https | Scheme::Tls);
+        let sni = is_tls.then_some(self.request.host.as_str());
+        let table = Table { mesh: self.mesh, client: self.client, port: self.request.port };
+        let services = table.services();
+        let own = services.into_iter().filter(|service| service.hosts.iter().any(|own| matches(own, name)));
+        for service in own {
             let chosen = rules::choose_l4(service, kind, self.builder(), sni, &self.request.host);
             if let Some((index, hop)) = chosen {
                 way.hops.push(hop);

@@ -1,0 +1,162 @@
+//! Results for the terminal, as a test runner prints them: failures with the way that the request took.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use coalmine::expect::{CaseReport, Failure};
+use coalmine::line_index::LineIndex;
+use coalmine::render::expect::{Tested, title};
+use coalmine::{FileId, Files, Span};
+
+const RED: &str = "\x1b[31m";
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const CYAN: &str = "\x1b[36m";
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+
+/// Columns that a line of a way may push its place away from the left.
+const WIDEST: usize = 88;
+
+struct Printer<'f> {
+    files: &'f Files,
+    indexes: HashMap<FileId, LineIndex>,
+    color: bool,
+    out: String,
+}
+
+/// All results, by file; failures in full.
+pub(super) fn human(tested: &[Tested<'_>], least: Option<u8>, color: bool) -> String {
+    let mut text = String::new();
+    let (mut passed, mut failed, mut requests) = (0, 0, 0);
+    for one in tested {
+        let mut printer = Printer { files: one.files, indexes: HashMap::new(), color, out: String::new() };
+        for suite in one.report.suites.iter().filter(|suite| !suite.results.is_empty()) {
+            let name = printer.paint(BOLD, one.files.name(suite.file));
+            let _ = writeln!(printer.out, "{name}");
+            for result in &suite.results {
+                printer.result(result);
+                requests += result.requests;
+                if result.passed() { passed += 1 } else { failed += 1 }
+            }
+            printer.out.push('\n');
+        }
+        if one.covered {
+            printer.coverage(one, least);
+        }
+        text.push_str(&printer.out);
+    }
+    let paint = |code: &str, text: String| if color { format!("{code}{text}\x1b[0m") } else { text };
+    let summary = match failed {
+        0 => paint(GREEN, format!("{passed} passed")),
+        failed => format!("{passed} passed, {}", paint(RED, format!("{failed} failed"))),
+    };
+    let of = if requests == 1 { "request" } else { "requests" };
+    let _ = writeln!(text, "{summary} ({requests} {of})");
+    text
+}
+
+impl Printer<'_> {
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color && !text.is_empty() { format!("{code}{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// `file:line`
+    fn place(&mut self, span: Span) -> String {
+        let text = self.files.text(span.file);
+        let index = self.indexes.entry(span.file).or_insert_with(|| LineIndex::new(text));
+        format!("{}:{}", self.files.name(span.file), index.line(span.start) + 1)
+    }
+
+    fn result(&mut self, result: &CaseReport) {
+        let name = shown(&title(result));
+        let requests =
+            if result.requests == 1 { String::new() } else { format!(" [{} requests]", result.requests) };
+        let requests = self.paint(DIM, &requests);
+        if result.passed() {
+            let mark = self.paint(GREEN, "✓");
+            let _ = writeln!(self.out, "  {mark} {name}{requests}");
+            return;
+        }
+        let mark = self.paint(RED, "✗");
+        let name = self.paint(RED, &name);
+        let _ = writeln!(self.out, "  {mark} {name}{requests}");
+        let mut shown: Option<&Failure> = None;
+        for failure in &result.failures {
+            // Several claims about one request often fail for one reason.
+            let is_new =
+                shown.is_none_or(|last| (&last.request, &last.way) != (&failure.request, &failure.way));
+            self.failure(failure, result.requests, is_new);
+            shown = Some(failure);
+        }
+    }
+
+    fn failure(&mut self, failure: &Failure, requests: usize, with_way: bool) {
+        let place = self.place(failure.span);
+        let place = self.paint(CYAN, &place);
+        let (expected, found) = (shown(&failure.expected), self.paint(RED, &shown(&failure.found)));
+        let _ = writeln!(self.out, "      expected  {expected}  {place}");
+        let _ = writeln!(self.out, "      found     {found}");
+        if !with_way {
+            return;
+        }
+        if !failure.request.is_empty() {
+            let others = match failure.others {
+                0 => String::new(),
+                others => format!(" (and {others} more of {requests})"),
+            };
+            let _ = writeln!(self.out, "      request   {}{others}", shown(&failure.request));
+        }
+        let wide = failure.way.iter().map(|line| shown(&line.text).chars().count());
+        let wide = wide.filter(|width| *width <= WIDEST).max().unwrap_or(0);
+        for line in &failure.way {
+            let text = shown(&line.text);
+            let place = match line.span {
+                Some(span) => {
+                    let pad = " ".repeat(wide.saturating_sub(text.chars().count()));
+                    let place = self.place(span);
+                    format!("{pad}  {}", self.paint(CYAN, &place))
+                }
+                None => String::new(),
+            };
+            let text = self.paint(DIM, &text);
+            let _ = writeln!(self.out, "        {text}{place}");
+        }
+    }
+
+    fn coverage(&mut self, tested: &Tested<'_>, least: Option<u8>) {
+        let coverage = &tested.report.coverage;
+        let (exercised, total, percent) = (coverage.exercised(), coverage.rules.len(), coverage.percent());
+        let code = match least {
+            Some(least) if percent < f64::from(least) => RED,
+            _ if exercised < total => YELLOW,
+            _ => DIM,
+        };
+        // Rounded down, so that 100 % is all of them.
+        let mut text = format!("routes exercised: {exercised}/{total} ({} %)", percent.floor());
+        if let Some(least) = least.filter(|least| percent < f64::from(*least)) {
+            let _ = write!(text, ", less than {least} %");
+        }
+        let text = self.paint(code, &text);
+        let _ = writeln!(self.out, "{text}");
+        for rule in coverage.rules.iter().filter(|rule| !rule.exercised) {
+            let object = &rule.object;
+            let namespace =
+                object.namespace.as_ref().map_or(String::new(), |namespace| format!("{namespace}/"));
+            let (list, index) = (rule.kind.as_str(), rule.index);
+            let place = self.place(rule.span);
+            let place = self.paint(CYAN, &place);
+            let _ = writeln!(
+                self.out,
+                "  never: {list}[{index}] of {} {namespace}{}  {place}",
+                object.kind, object.name
+            );
+        }
+        self.out.push('\n');
+    }
+}
+
+/// Without anything that a terminal would obey.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}

@@ -1,0 +1,494 @@
+//! The calls that live clients can make in one state and how each ends.
+//!
+//! A client is live when it is there: a Gateway with routes, or pods that are ready. What merely dangles,
+//! such as a subset without pods that no live client is led to, is no matter here.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use rustc_hash::FxHashSet;
+
+use super::plan::Change;
+use crate::mesh::Mesh;
+use crate::mesh::destinations::Client;
+use crate::mesh::host::matches;
+use crate::mesh::reach::route_kinds;
+use crate::mesh::registry::{Host, Port, Protocol};
+use crate::mesh::routes::{Binding, Role, RouteKind, Source, Target, VirtualService};
+use crate::mesh::workloads::{Proxy, VERSION_LABELS, Workload, may_listen};
+use crate::resource::{Resource, Spec};
+use crate::span::Span;
+use crate::tls_check::{self, Server, Status};
+
+/// What identifies an object in a cluster.
+pub type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+/// Why a call does not end at pods that answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault<'a> {
+    /// The host is not in the registry.
+    NoHost,
+    /// The host has no such port.
+    NoPort(u32),
+    /// No DestinationRule defines the subset.
+    NoSubset,
+    /// No ready pod.
+    NoPods,
+    /// The Gateway is gone or no longer accepts the host.
+    NoGateway,
+    /// The client's TLS and the server's differ.
+    Tls {
+        /// The PeerAuthentication's mode.
+        policy: Option<(&'a Resource, Span)>,
+        /// The DestinationRule's setting.
+        setting: Option<(&'a Resource, Span)>,
+        /// The pods that cannot be called.
+        server: &'a Resource,
+        /// Whether they have no sidecar.
+        is_bare: bool,
+    },
+}
+
+/// One way that a call can take.
+#[derive(Clone, Debug)]
+pub struct Leg<'a> {
+    /// The VirtualService and the place of its destination; `None` for the plain Service.
+    pub route: Option<(&'a Resource, Span)>,
+    /// The place of the destination's port, if written.
+    pub port_span: Option<Span>,
+    /// The fully qualified host it leads to.
+    pub host: String,
+    /// The subset.
+    pub subset: Option<&'a str>,
+    /// The port, where it is certain.
+    pub port: Option<u32>,
+    /// Why nothing answers.
+    pub fault: Option<Fault<'a>>,
+    /// The pods that answer.
+    pub pods: Vec<&'a Resource>,
+    /// Whether only requests with a certain property take it.
+    pub is_conditional: bool,
+    /// The version of the client that the match names, if it names one.
+    pub claim: Option<&'a str>,
+}
+
+/// Who calls what: caller, host and port; port 0 for a Gateway's routes.
+pub type Entry = (String, String, u32);
+
+/// A caller.
+#[derive(Clone, Copy, Debug)]
+pub enum Caller<'a> {
+    /// A Gateway by its full name's object, if it is there.
+    Gateway(Option<&'a Resource>),
+    /// Pods.
+    Pods(&'a Resource),
+}
+
+/// One call with all its ways.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// Who calls.
+    pub caller: Caller<'a>,
+    /// The caller in words.
+    pub who: String,
+    /// The ways.
+    pub legs: Vec<Leg<'a>>,
+    /// Whether no proxy is beside the caller.
+    pub is_bare: bool,
+    pub(super) namespace: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    /// Whether some requests are answered.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        self.legs.iter().any(|leg| leg.fault.is_none())
+    }
+
+    /// The pods that answer requests without any special property, or only those with one.
+    pub fn pods(&self, conditional: bool) -> impl Iterator<Item = &'a Resource> {
+        let legs = self.legs.iter().filter(move |leg| leg.is_conditional == conditional);
+        legs.flat_map(|leg| leg.pods.iter().copied())
+    }
+}
+
+/// What of a state is looked at: the hosts, namespaces and callers that a command touches.
+#[derive(Clone, Debug, Default)]
+pub struct Scope<'a> {
+    hosts: FxHashSet<String>,
+    wildcards: Vec<String>,
+    namespaces: FxHashSet<&'a str>,
+    callers: FxHashSet<Key<'a>>,
+}
+
+impl<'a> Scope<'a> {
+    /// What some changes touch in the given states.
+    #[must_use]
+    pub fn of<'c>(changes: impl IntoIterator<Item = &'c Change<'a>>, states: [&Mesh<'a>; 2]) -> Self
+    where
+        'a: 'c,
+    {
+        let mut scope = Self::default();
+        for resource in changes.into_iter().flat_map(|change| [change.old, change.new]).flatten() {
+            match &resource.spec {
+                Spec::Namespace => {
+                    scope.namespaces.insert(resource.name.as_str());
+                }
+                Spec::PeerAuthentication(_) => {
+                    let is_root = resource.namespace() == states[0].config.root_namespace;
+                    if is_root {
+                        scope.wildcards.push("*".to_owned());
+                    }
+                    scope.namespaces.insert(resource.namespace());
+                }
+                Spec::Workload(_) => {
+                    scope.callers.insert(resource.key());
+                    for mesh in states {
+                        let behind = |host: &&Host<'a>| {
+                            let mut pods = host.workloads.iter().filter_map(|id| mesh.workloads.get(*id));
+                            pods.any(|pod| std::ptr::eq(pod.resource, resource))
+                        };
+                        let hosts = mesh.registry.in_namespace(resource.namespace()).filter(behind);
+                        scope.hosts.extend(hosts.map(|host| host.name.clone()));
+                    }
+                }
+                _ => {}
+            }
+            if matches!(resource.spec, Spec::Gateway(_)) {
+                scope.hosts.insert(door(resource.namespace(), &resource.name));
+            }
+            for mesh in states {
+                for service in mesh.routes.iter().filter(|service| std::ptr::eq(service.resource, resource)) {
+                    for binding in &service.bindings {
+                        if let Binding::Gateway { namespace, name, .. } = binding {
+                            scope.hosts.insert(door(namespace, name));
+                        }
+                    }
+                    service.hosts.iter().for_each(|host| scope.add(&host.value));
+                    for (kind, rule) in service.rules() {
+                        let targets = mesh.routes.targets_of_rule(service, kind, rule);
+                        targets.for_each(|target| scope.add(&target.host));
+                    }
+                }
+                let rules =
+                    mesh.destination_rules.iter().filter(|rule| std::ptr::eq(rule.resource, resource));
+                rules.for_each(|rule| scope.add(&rule.host));
+                let hosts = mesh.registry.iter().filter(|host| std::ptr::eq(host.resource, resource));
+                hosts.for_each(|host| scope.add(&host.name));
+            }
+        }
+        scope
+    }
+
+    /// The hosts whose routes go by something in the request.
+    #[must_use]
+    pub fn of_conditions(mesh: &Mesh<'a>) -> Self {
+        let mut scope = Self::default();
+        for service in mesh.routes.iter().filter(|service| service.is_mesh()) {
+            let by_request = |(kind, rule): (RouteKind, usize)| {
+                service.sources(kind, rule).iter().any(|source| !source.unconditional)
+            };
+            if service.rules().any(by_request) {
+                service.hosts.iter().for_each(|host| scope.add(&host.value));
+            }
+        }
+        scope
+    }
+
+    /// What of it another scope may meet; `None` when it reaches all hosts of a namespace or a domain.
+    #[must_use]
+    pub fn hosts(&self) -> Option<impl Iterator<Item = &str>> {
+        let is_wide = !self.wildcards.is_empty() || !self.namespaces.is_empty();
+        (!is_wide).then(|| self.hosts.iter().map(String::as_str))
+    }
+
+    fn add(&mut self, host: &str) {
+        match host.starts_with('*') {
+            true => self.wildcards.push(host.to_owned()),
+            false => {
+                self.hosts.insert(host.to_owned());
+            }
+        }
+    }
+
+    fn holds(&self, host: &Host<'a>, caller: &Workload<'a>) -> bool {
+        self.hosts.contains(&host.name)
+            || self.namespaces.contains(host.namespace())
+            || self.callers.contains(&caller.resource.key())
+            || self.wildcards.iter().any(|wildcard| matches(wildcard, &host.name))
+    }
+}
+
+/// What stands for a Gateway among hosts, which have no space in them.
+fn door(namespace: &str, name: &str) -> String {
+    format!("gateway {namespace}/{name}")
+}
+
+/// Gateways by namespace and name.
+pub type Gateways<'a> = FxHashSet<(&'a str, &'a str)>;
+
+/// One state with its calls, which are followed when somebody asks.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The effective model.
+    pub mesh: Rc<Mesh<'a>>,
+    scope: Option<Scope<'a>>,
+    gateways: Rc<Gateways<'a>>,
+    calls: OnceCell<BTreeMap<Entry, Call<'a>>>,
+}
+
+impl<'a> View<'a> {
+    /// A state; without a scope with all its calls. `gateways` are those that the input defines at some time;
+    /// any other is taken to be there all the time.
+    #[must_use]
+    pub fn new(mesh: Rc<Mesh<'a>>, scope: Option<Scope<'a>>, gateways: Rc<Gateways<'a>>) -> Self {
+        Self { mesh, scope, gateways, calls: OnceCell::new() }
+    }
+
+    /// Every call that is looked at.
+    pub fn calls(&self) -> &BTreeMap<Entry, Call<'a>> {
+        self.calls.get_or_init(|| {
+            let mut calls = BTreeMap::new();
+            of_gateways(&self.mesh, &self.gateways, &mut calls);
+            of_pods(&self.mesh, self.scope.as_ref(), &mut calls);
+            calls
+        })
+    }
+
+    /// The ready pods of an object.
+    #[must_use]
+    pub fn workload(&self, key: Key<'_>) -> Option<&Workload<'a>> {
+        let all = self.mesh.workloads.iter().map(|(_, workload)| workload);
+        all.filter(|workload| has_pods(workload)).find(|workload| workload.resource.key() == key)
+    }
+}
+
+fn of_gateways<'a>(mesh: &Mesh<'a>, gateways: &Gateways<'a>, calls: &mut BTreeMap<Entry, Call<'a>>) {
+    for service in mesh.routes.iter() {
+        for binding in &service.bindings {
+            let Binding::Gateway { namespace, name, .. } = binding else { continue };
+            let gateway = mesh.gateways.get(namespace, name);
+            let pod = gateway.and_then(|gateway| mesh.workloads.get(*gateway.workloads.first()?));
+            let client =
+                Client { namespace: pod.map(|pod| pod.namespace()), labels: pod.map(|pod| pod.labels) };
+            for host in &service.hosts {
+                let accepts = match gateway {
+                    Some(gateway) => gateway.servers_for(host, service.namespace()).next().is_some(),
+                    None => !gateways.contains(&(namespace.as_str(), name.as_str())),
+                };
+                let mut legs = Vec::new();
+                for kind in RouteKind::ALL {
+                    for rule in 0..service.count(kind) {
+                        let sources = service.sources(kind, rule);
+                        let own: Vec<&Source<'_>> =
+                            sources.iter().filter(|source| service.source_allows(source, binding)).collect();
+                        if !sources.is_empty() && own.is_empty() {
+                            continue;
+                        }
+                        let always = sources.is_empty() || own.iter().any(|source| source.unconditional);
+                        for target in routed(mesh, service, kind, rule) {
+                            let mut leg = leg(mesh, client, true, service, target);
+                            leg.is_conditional = !always;
+                            if !accepts {
+                                leg.fault = Some(Fault::NoGateway);
+                                leg.pods.clear();
+                            }
+                            legs.push(leg);
+                        }
+                        if always {
+                            break;
+                        }
+                    }
+                }
+                let entry = (format!("{namespace}/{name}"), host.value.clone(), 0);
+                let call = calls.entry(entry).or_insert_with(|| Call {
+                    caller: Caller::Gateway(gateway.map(|gateway| gateway.resource)),
+                    who: format!("Gateway `{name}`"),
+                    legs: Vec::new(),
+                    is_bare: false,
+                    namespace: client.namespace,
+                });
+                call.legs.extend(legs);
+            }
+        }
+    }
+}
+
+fn routed<'m, 'a>(
+    mesh: &'m Mesh<'a>,
+    service: &'m VirtualService<'a>,
+    kind: RouteKind,
+    rule: usize,
+) -> impl Iterator<Item = &'m Target<'a>> {
+    mesh.routes
+        .targets_of_rule(service, kind, rule)
+        .filter(|target| target.role == Role::Route && target.receives_requests())
+}
+
+fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<Entry, Call<'a>>) {
+    let hosts: Vec<&Host<'a>> = mesh.registry.iter().filter(|host| !host.is_alias()).collect();
+    for (id, caller) in mesh.workloads.iter().filter(|(_, caller)| has_pods(caller)) {
+        let is_bare = matches!(caller.proxy, Proxy::None | Proxy::Ambient);
+        let client = Client { namespace: Some(caller.namespace()), labels: Some(caller.labels) };
+        for host in &hosts {
+            if !host.export_to.reaches(caller.namespace(), host.namespace())
+                || scope.is_some_and(|scope| !scope.holds(host, caller))
+            {
+                continue;
+            }
+            let is_own = host.workloads.contains(&id);
+            let service = mesh.routes.for_mesh_host(caller.namespace(), &host.name).filter(|_| !is_bare);
+            for port in host.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
+                let mut legs = Vec::new();
+                let mut decided = false;
+                for kind in route_kinds(port) {
+                    let Some(service) = service else { continue };
+                    for rule in mesh.rules_for(service, *kind, caller, port.number) {
+                        decided = true;
+                        let sources = service.sources(*kind, rule);
+                        let own: Vec<&Source<'_>> =
+                            sources.iter().filter(|s| s.admits(*kind, caller, port.number)).collect();
+                        // Pods hardly call themselves, unless a route says that they do.
+                        if is_own && own.iter().all(|source| source.labels.is_empty()) {
+                            continue;
+                        }
+                        let version = |source: &&Source<'a>| {
+                            VERSION_LABELS.iter().find_map(|key| source.labels.text(key))
+                        };
+                        for target in routed(mesh, service, *kind, rule) {
+                            let mut leg = leg(mesh, client, true, service, target);
+                            leg.is_conditional =
+                                !sources.is_empty() && !own.iter().any(|source| source.unconditional);
+                            leg.claim = own.iter().copied().find_map(|source| version(&source));
+                            legs.push(leg);
+                        }
+                    }
+                }
+                if !decided && !is_own {
+                    let end = end(mesh, client, !is_bare, host, None, port);
+                    legs.push(Leg {
+                        route: None,
+                        port_span: None,
+                        host: host.name.clone(),
+                        subset: None,
+                        port: Some(port.number),
+                        fault: end.as_ref().err().copied(),
+                        pods: end.unwrap_or_default(),
+                        is_conditional: false,
+                        claim: None,
+                    });
+                }
+                if legs.is_empty() {
+                    continue;
+                }
+                let who = format!("{}/{}", caller.namespace(), caller.resource.name.value);
+                calls.insert(
+                    (format!("{} {who}", caller.resource.kind.value), host.name.clone(), port.number),
+                    Call {
+                        caller: Caller::Pods(caller.resource),
+                        who: caller.resource.describe(),
+                        legs,
+                        is_bare,
+                        namespace: client.namespace,
+                    },
+                );
+            }
+        }
+    }
+}
+
+fn leg<'a>(
+    mesh: &Mesh<'a>,
+    client: Client<'_>,
+    in_mesh: bool,
+    service: &VirtualService<'a>,
+    target: &Target<'a>,
+) -> Leg<'a> {
+    let subset = target.subset();
+    let written = target.destination.value.port_number();
+    let mut leg = Leg {
+        route: Some((service.resource, subset.map_or(target.host_span, |subset| subset.span))),
+        port_span: written.map(|port| port.span),
+        host: target.host.clone(),
+        subset: subset.map(|subset| subset.as_str()),
+        port: written.map(|port| port.value),
+        fault: None,
+        pods: Vec::new(),
+        is_conditional: false,
+        claim: None,
+    };
+    let Some(host) = mesh.registry.find(&target.host, client.namespace) else {
+        leg.fault = Some(Fault::NoHost);
+        return leg;
+    };
+    leg.port = leg.port.or_else(|| mesh.target_port(service, target, host));
+    // An external host, or one whose port nobody can tell, is taken to answer.
+    let Some(number) = leg.port.filter(|_| !host.is_alias()) else { return leg };
+    let Some(port) = host.port(number) else {
+        leg.fault = Some(Fault::NoPort(number));
+        return leg;
+    };
+    match end(mesh, client, in_mesh, host, leg.subset, port) {
+        Ok(pods) => leg.pods = pods,
+        Err(fault) => leg.fault = Some(fault),
+    }
+    leg
+}
+
+/// Whether a workload has any pods: it is not scaled to 0.
+fn has_pods(workload: &Workload<'_>) -> bool {
+    workload.template.replicas.get() != Some(&0)
+}
+
+/// The ready pods behind a port of a host or of one of its subsets; all of them for a host that selects none.
+pub(super) fn ready<'m, 'a>(
+    mesh: &'m Mesh<'a>,
+    client: Client<'_>,
+    host: &Host<'a>,
+    subset: Option<&str>,
+    port: &Port<'a>,
+) -> Result<Vec<&'m Workload<'a>>, Fault<'a>> {
+    let labels = match subset {
+        None => None,
+        Some(name) => {
+            let rules = mesh.destination(client, &host.name);
+            let found = rules.as_ref().and_then(|rules| rules.subset(name));
+            Some(&found.ok_or(Fault::NoSubset)?.1.labels)
+        }
+    };
+    let ids = match labels {
+        Some(labels) => mesh.subset_workloads(host, labels),
+        None => host.workloads.clone(),
+    };
+    let target = port.target_text();
+    let pods = ids.into_iter().filter_map(|id| mesh.workloads.get(id));
+    Ok(pods.filter(|pod| has_pods(pod) && may_listen(pod, &target)).collect())
+}
+
+fn end<'a>(
+    mesh: &Mesh<'a>,
+    client: Client<'_>,
+    in_mesh: bool,
+    host: &Host<'a>,
+    subset: Option<&str>,
+    port: &Port<'a>,
+) -> Result<Vec<&'a Resource>, Fault<'a>> {
+    let pods = ready(mesh, client, host, subset, port)?;
+    if pods.is_empty() {
+        // Endpoints that no object of the input makes cannot be missing.
+        return if host.selects_pods() { Err(Fault::NoPods) } else { Ok(Vec::new()) };
+    }
+    for pod in &pods {
+        let answer = tls_check::answer(mesh, client, in_mesh, host, port, subset, Some(pod));
+        if answer.status == Status::Conflict {
+            let (policy, is_bare) = match answer.server {
+                Server::Policy(decision) => (decision.by, false),
+                Server::Bare | Server::Unknown => (None, true),
+            };
+            let setting = answer.client.by.map(|setting| (setting.resource, setting.span()));
+            return Err(Fault::Tls { policy, setting, server: pod.resource, is_bare });
+        }
+    }
+    Ok(pods.into_iter().map(|pod| pod.resource).collect())
+}

@@ -1,0 +1,287 @@
+//! What a command changes, which calls count as live, and how an order is rewritten.
+
+use super::order::{ProposedAction, ProposedStep};
+use super::plan::{Plan, Verb};
+use super::{Proposal, check, rewrite};
+use crate::{Files, Input, Settings};
+
+/// `rule file: message` of the findings about order.
+fn findings(order: &str, files: &[(&str, &str)]) -> Vec<String> {
+    let mut set = Files::new();
+    for (name, text) in files {
+        set.add(*name, *text);
+    }
+    let config = set.add_context("coalmine.yaml", order);
+    let rollout = check(&set, &Settings::parse(order, "").unwrap(), Some(config));
+    let about_order = rollout.report.diagnostics.iter().filter(|d| d.rule.starts_with("rollout-"));
+    about_order
+        .map(|d| format!("{} {} {}: {}", d.severity.as_str(), d.rule, set.name(d.span.file), d.message))
+        .collect()
+}
+
+const NAMESPACE: &str =
+    "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: {istio-injection: enabled}}\n";
+
+fn service(name: &str, ports: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{selector: {{app: {name}}}, ports: [{ports}]}}\n"
+    )
+}
+
+fn pods(name: &str, app: &str, version: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\n\
+         spec: {{template: {{metadata: {{labels: {{app: {app}, version: {version}}}}}}}}}\n"
+    )
+}
+
+fn route(host: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {host}}}\n\
+         spec: {{hosts: [{host}], http: [{spec}]}}\n"
+    )
+}
+
+fn rule(host: &str, subsets: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {host}}}\n\
+         spec: {{host: {host}, subsets: [{subsets}]}}\n"
+    )
+}
+
+fn several(texts: &[String]) -> String {
+    texts.join("---\n")
+}
+
+const HTTP: &str = "{name: http, port: 80, targetPort: 8080}";
+
+/// Pods `web` call Service `api` with pods `api`.
+fn two() -> String {
+    several(&[
+        NAMESPACE.to_owned(),
+        service("api", HTTP),
+        pods("api", "api", "v1"),
+        service("web", HTTP),
+        pods("web", "web", "v1"),
+    ])
+}
+
+#[test]
+fn a_first_deployment_breaks_nothing_in_whatever_order() {
+    let route = route("api", "{route: [{destination: {host: api, port: {number: 80}}}]}");
+    let files = [("a.yaml", route.as_str()), ("b.yaml", &two())];
+    assert_eq!(findings("rollout: [a.yaml, b.yaml]", &files), [""; 0]);
+    assert_eq!(findings("rollout: [b.yaml]", &files[1..]), [""; 0]);
+}
+
+#[test]
+fn a_new_image_changes_nothing_that_clients_see() {
+    let (old, new) =
+        (pods("api", "api", "v1"), pods("api", "api", "v1").replace("spec: {", "spec: {replicas: 2, "));
+    let base = several(&[NAMESPACE.to_owned(), service("api", HTTP), old, pods("web", "web", "v1")]);
+    assert_eq!(findings("rollout: [a.yaml, b.yaml]", &[("a.yaml", &base), ("b.yaml", &new)]), [""; 0]);
+}
+
+#[test]
+fn until_a_command_has_settled_the_old_pods_of_a_changed_workload_answer() {
+    let new = several(&[pods("api", "api", "v2"), rule("api", "{name: v2, labels: {version: v2}}")]);
+    let pin = route("api", "{route: [{destination: {host: api, subset: v2}}]}");
+    let files = [("a.yaml", two()), ("b.yaml", new), ("c.yaml", pin)];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    assert_eq!(findings("rollout: [a.yaml, b.yaml, c.yaml]", &files), [""; 0]);
+    let together = "rollout:\n- a.yaml\n- name: x\n  actions: [{apply: [b.yaml, c.yaml]}]\n";
+    let found = findings(together, &files);
+    let early = "error rollout-pods-not-ready-before-route c.yaml: while `apply b.yaml";
+    assert!(found.iter().any(|finding| finding.starts_with(early)), "{found:#?}");
+}
+
+#[test]
+fn scaling_to_zero_removes_the_pods() {
+    let base = several(&[
+        two(),
+        rule("api", "{name: v1, labels: {version: v1}}"),
+        route("api", "{route: [{destination: {host: api, subset: v1}}]}"),
+    ]);
+    let idle = pods("api", "api", "v1").replace("spec: {", "spec: {replicas: 0, ");
+    let found = findings("rollout: [a.yaml, b.yaml]", &[("a.yaml", &base), ("b.yaml", &idle)]);
+    assert_eq!(
+        found,
+        [
+            "error rollout-workload-removed-early b.yaml: after `apply b.yaml`, Deployment `api` leaves subset `v1` of `api` \
+          without pods, and requests of Deployment `web` still go there: 503 UH, or a reset for TCP"
+        ]
+    );
+}
+
+#[test]
+fn calls_that_no_route_proves_are_only_warned_about() {
+    let gone = service("api", HTTP);
+    let order = "rollout:\n- a.yaml\n- name: x\n  actions: [{delete: b.yaml}]\n";
+    let found = findings(order, &[("a.yaml", &two()), ("b.yaml", &gone)]);
+    assert_eq!(
+        found,
+        [
+            "warning rollout-host-or-port-removed-early coalmine.yaml: after `delete b.yaml`, host `api` is gone, and \
+          calls of Deployment `web` may still go there: 503 NC, or a reset for TCP"
+        ]
+    );
+}
+
+#[test]
+fn a_port_that_a_route_only_translates_is_not_in_use() {
+    let both =
+        service("api", "{name: http, port: 80, targetPort: 8080}, {name: http-old, port: 81, targetPort: 9}");
+    let pod = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: api}\nspec: {template: {metadata: {labels: {app: api}}, \
+               spec: {containers: [{name: c, ports: [{containerPort: 8080}]}]}}}\n";
+    let base = several(&[
+        NAMESPACE.to_owned(),
+        both,
+        pod.to_owned(),
+        pods("web", "web", "v1"),
+        route("api", "{route: [{destination: {host: api, port: {number: 80}}}]}"),
+    ]);
+    let files = [("a.yaml", base.as_str()), ("b.yaml", &service("api", HTTP))];
+    assert_eq!(findings("rollout: [a.yaml, b.yaml]", &files), [""; 0]);
+}
+
+#[test]
+fn a_gateway_that_is_not_in_the_input_is_taken_to_be_there() {
+    let door = |subset: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: door}}\nspec: {{hosts: [a.example], \
+             gateways: [istio-system/shared], http: [{{route: [{{destination: {{host: web{subset}}}}}]}}]}}\n"
+        )
+    };
+    let base = several(&[two(), door("")]);
+    let files = [("a.yaml", base.as_str()), ("b.yaml", &door(", subset: v1"))];
+    let found = findings("rollout: [a.yaml, b.yaml]", &files);
+    assert!(found[0].starts_with("error rollout-subset-used-before-defined b.yaml"), "{found:#?}");
+}
+
+#[test]
+fn objects_that_do_not_meet_do_not_race() {
+    let base = several(&[two(), rule("api", "{name: v1, labels: {version: v1}}")]);
+    let pin =
+        |host: &str| route(host, &format!("{{route: [{{destination: {{host: {host}, subset: v1}}}}]}}"));
+    let web = rule("web", "{name: v1, labels: {version: v1}}");
+    let order = "rollout:\n- a.yaml\n- name: x\n  actions: [{apply: [b.yaml, c.yaml]}]\n";
+    let apart = findings(order, &[("a.yaml", &base), ("b.yaml", &web), ("c.yaml", &pin("api"))]);
+    assert_eq!(apart, [""; 0]);
+    let together = findings(order, &[("a.yaml", &base), ("b.yaml", &web), ("c.yaml", &pin("web"))]);
+    assert_eq!(together.len(), 1, "{together:#?}");
+    assert!(together[0].starts_with("warning rollout-same-apply-race b.yaml"), "{together:#?}");
+}
+
+#[test]
+fn what_the_settings_turn_off_is_neither_found_nor_avoided() {
+    let order = "rules: {rollout-host-or-port-removed-early: off}\nrollout:\n- a.yaml\n- name: x\n  actions: [{delete: b.yaml}]\n";
+    assert_eq!(findings(order, &[("a.yaml", &two()), ("b.yaml", &service("api", HTTP))]), [""; 0]);
+}
+
+#[test]
+fn a_suppression_in_coalmine_yaml_holds_and_one_that_hides_nothing_is_told() {
+    let volume = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\n";
+    let order = "rollout:\n- a.yaml\n- name: x\n  actions:\n  # coalmine: ignore[rollout-no-way-back] it was empty\n  - delete: a.yaml\n";
+    let mut set = Files::new();
+    set.add("a.yaml", volume);
+    let config = set.add_context("coalmine.yaml", order);
+    let report = check(&set, &Settings::parse(order, "").unwrap(), Some(config)).report;
+    assert_eq!(report.suppressed, 1);
+    assert!(
+        report.diagnostics.iter().all(|d| d.rule != "rollout-no-way-back" && d.rule != "unused-suppression")
+    );
+    let order = order.replace("- delete", "- apply");
+    let mut set = Files::new();
+    set.add("a.yaml", volume);
+    let config = set.add_context("coalmine.yaml", order.as_str());
+    let report = check(&set, &Settings::parse(&order, "").unwrap(), Some(config)).report;
+    assert!(report.diagnostics.iter().any(|d| d.rule == "unused-suppression"));
+}
+
+#[test]
+fn deleting_a_namespace_takes_along_what_is_in_it_and_undoing_brings_it_back() {
+    let mut files = Files::new();
+    files.add("a.yaml", two());
+    files.add("b.yaml", NAMESPACE);
+    let settings =
+        Settings::parse("rollout:\n- a.yaml\n- name: x\n  actions: [{delete: b.yaml}]\n", "").unwrap();
+    let input = Input::read(&files, &settings);
+    let plan = Plan::new(&files, &input.documents, &input.resources, &settings, None);
+    let mut state = Vec::new();
+    let first = plan.steps[0].commands[0].on(&files, &state);
+    state = super::after(&state, first.changes(), true);
+    assert_eq!(state.len(), 5);
+    let delete = plan.steps[1].commands[0].on(&files, &state);
+    assert_eq!(delete.objects.len(), 1);
+    assert_eq!(super::after(&state, delete.changes(), true).len(), 0);
+    let back = delete.undo();
+    assert_eq!(super::after(&[], back.changes(), true).len(), 5);
+    // Applying what is there already is nothing.
+    assert!(plan.steps[0].commands[0].on(&files, &state).objects.is_empty());
+}
+
+fn action(verb: Verb, path: &str, origin: Option<(usize, usize)>) -> ProposedAction {
+    ProposedAction { verb, paths: vec![path.to_owned()], origin }
+}
+
+#[test]
+fn a_rewritten_order_keeps_comments_with_their_commands() {
+    let text = "# head\nnamespace: a\nrollout:\n  - one   # first\n\n  # about two\n  - name: two\n    actions:\n      # b needs care\n      - apply: b\n      - delete: c # now\n\n# tail\nassume: closed\n";
+    let steps = [
+        ProposedStep {
+            name: "one".to_owned(),
+            actions: vec![action(Verb::Apply, "one", Some((0, 0)))],
+            is_unchanged: true,
+        },
+        ProposedStep {
+            name: "two".to_owned(),
+            actions: vec![action(Verb::Delete, "c", Some((1, 1))), action(Verb::Apply, "b", Some((1, 0)))],
+            is_unchanged: false,
+        },
+    ];
+    let expected = "# head\nnamespace: a\nrollout:\n  - one   # first\n\n  # about two\n  - name: two\n    actions:\n      - delete: c # now\n      # b needs care\n      - apply: b\n\n# tail\nassume: closed\n";
+    assert_eq!(rewrite::rewrite(text, &steps).unwrap(), expected);
+}
+
+#[test]
+fn a_step_taken_apart_is_written_as_commands_and_odd_names_are_quoted() {
+    let steps = [ProposedStep {
+        name: "1".to_owned(),
+        actions: vec![action(Verb::Apply, "1/a.yaml", None), action(Verb::Apply, "1/b: c.yaml", None)],
+        is_unchanged: false,
+    }];
+    let new = rewrite::rewrite("rollout:\n- \"1\"", &steps).unwrap();
+    assert_eq!(
+        new,
+        "rollout:\n- name: \"1\"\n  actions:\n    - apply: 1/a.yaml\n    - apply: \"1/b: c.yaml\"\n"
+    );
+}
+
+#[test]
+fn an_order_in_flow_style_is_left_to_the_user() {
+    let steps = [ProposedStep {
+        name: "b".to_owned(),
+        actions: vec![action(Verb::Apply, "b", None)],
+        is_unchanged: false,
+    }];
+    let error = rewrite::rewrite("rollout: [a, b]\n", &steps).unwrap_err();
+    assert!(error.contains("not written as one entry per line; write the order in by hand"), "{error}");
+    let error = rewrite::rewrite("namespace: a\n", &steps).unwrap_err();
+    assert!(error.contains("there is no list `rollout`"), "{error}");
+}
+
+#[test]
+fn a_command_that_must_be_split_is_split_by_file() {
+    let pin = route("api", "{route: [{destination: {host: api, subset: v1}}]}");
+    let subset = rule("api", "{name: v1, labels: {version: v1}}");
+    let order = "rollout: [base, pin]";
+    let mut files = Files::new();
+    files.add("base/a.yaml", two());
+    files.add("pin/1-route.yaml", pin);
+    files.add("pin/2-rule.yaml", subset);
+    let rollout = check(&files, &Settings::parse(order, "").unwrap(), None);
+    let Proposal::Order(steps) = rollout.proposal else { panic!("{:?}", rollout.proposal) };
+    assert!(steps[0].is_unchanged);
+    let paths: Vec<&str> = steps[1].actions.iter().map(|action| action.paths[0].as_str()).collect();
+    assert_eq!(paths, ["pin/2-rule.yaml", "pin/1-route.yaml"]);
+}

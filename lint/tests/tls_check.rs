@@ -1,0 +1,198 @@
+//! `coalmine tls-check` as a user runs it: the scenario's table after every step, and conflicts in broken copies.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_coalmine"))
+        .arg("tls-check")
+        .args(args)
+        .current_dir(root())
+        .output()
+        .unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The cells of every line of the table.
+fn cells(output: &Output) -> Vec<Vec<String>> {
+    let text = text(output);
+    let table = text.lines().take_while(|line| !line.is_empty());
+    table
+        .map(|line| {
+            line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+        })
+        .collect()
+}
+
+fn row(host: &str, rest: [&str; 5]) -> Vec<String> {
+    let (name, port) = host.split_once(':').unwrap();
+    let mut cells = vec![format!("{name}.voting.svc.cluster.local:{port}")];
+    cells.extend(rest.map(str::to_owned));
+    cells
+}
+
+const HEADS: [&str; 6] = ["HOST:PORT", "STATUS", "SERVER", "CLIENT", "AUTHN POLICY", "DESTINATION RULE"];
+
+/// A copy of the voting scenario with one text replaced in one file.
+fn broken(file: &str, from: &str, to: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let shipped = root().join("manifests/voting");
+    for step in ["1-deploy", "2-update", "3-canary", "4-finalize"] {
+        fs::create_dir(dir.path().join(step)).unwrap();
+        for entry in fs::read_dir(shipped.join(step)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, dir.path().join(step).join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    fs::copy(shipped.join("coalmine.yaml"), dir.path().join("coalmine.yaml")).unwrap();
+    let path = dir.path().join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{file} has no `{from}`");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+    dir
+}
+
+#[test]
+fn every_step_prints_the_scenarios_table() {
+    let open = |host| row(host, ["OK", "PERMISSIVE", "auto mTLS", "-", "-"]);
+    let locked = |host: &str| {
+        let rule = format!("{}/voting", host.split_once(':').unwrap().0);
+        row(host, ["OK", "STRICT", "mTLS", "default/voting", &rule])
+    };
+    let (redis, mysql) = ("voting-storage:6379", "voting-storage:3306");
+    let (analytics, app) = ("voting-analytics:8080", "voting-app:8080");
+    let steps = [
+        ("1-deploy", vec![open(redis), open(analytics), open(app)]),
+        ("2-update", vec![locked(redis), locked(analytics), locked(app)]),
+        ("3-canary", vec![locked(redis), locked(mysql), locked(analytics), locked(app)]),
+        ("4-finalize", vec![locked(mysql), locked(analytics), locked(app)]),
+    ];
+    for (step, rows) in steps {
+        let output = run(&["manifests/voting", "--step", step]);
+        let mut expected = vec![HEADS.map(str::to_owned).to_vec()];
+        expected.extend(rows);
+        assert_eq!(cells(&output), expected, "{step}");
+        assert_eq!(output.status.code(), Some(0), "{step}");
+        assert!(text(&output).lines().all(|line| line.chars().count() <= 120), "{step}");
+    }
+    let output = run(&["manifests/voting", "--step", "5-clean-up"]);
+    assert!(text(&output).starts_with("There is nothing to call"), "{}", text(&output));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_rule_that_disables_tls_under_strict_is_a_conflict_with_both_places() {
+    let file = "2-update/22-voting-storage-destination-rule.yaml";
+    let dir = broken(file, "ISTIO_MUTUAL", "DISABLE");
+    let path = dir.path().to_str().unwrap();
+    let output = run(&[path, "--step", "2-update"]);
+    assert_eq!(output.status.code(), Some(1));
+    let conflict =
+        row("voting-storage:6379", ["CONFLICT", "STRICT", "HTTP", "default/voting", "voting-storage/voting"]);
+    assert_eq!(cells(&output)[1], conflict);
+    let text = text(&output);
+    let client = format!("sends plaintext (DestinationRule voting-storage/voting, {path}/{file}:10:13)");
+    assert!(text.contains(&client), "{text}");
+    let server =
+        format!("(PeerAuthentication default/voting, {path}/2-update/40-peer-authentication.yaml:9:11)");
+    assert!(text.contains(&server), "{text}");
+}
+
+#[test]
+fn mtls_to_pods_without_a_sidecar_is_a_conflict() {
+    let dir = broken("1-deploy/00-namespace.yaml", "enabled", "disabled");
+    let output = run(&[dir.path().to_str().unwrap(), "--step", "2-update"]);
+    assert_eq!(output.status.code(), Some(1));
+    let conflict = row("voting-storage:6379", ["CONFLICT", "-", "mTLS", "-", "voting-storage/voting"]);
+    assert_eq!(cells(&output)[1], conflict);
+    assert!(text(&output).contains("voting-storage-1-0 has no sidecar"), "{}", text(&output));
+}
+
+#[test]
+fn a_subset_with_tls_of_its_own_has_its_own_row() {
+    let dir = broken(
+        "3-canary/11-voting-analytics-destination-rule.yaml",
+        "    - name: v2-0\n",
+        "    - name: v2-0\n      trafficPolicy: {tls: {mode: DISABLE}}\n",
+    );
+    let output = run(&[dir.path().to_str().unwrap(), "--step", "3-canary", "--service", "voting-analytics"]);
+    let name = "voting-analytics.voting.svc.cluster.local:8080";
+    let policy = ["default/voting", "voting-analytics/voting"];
+    let expected: Vec<Vec<&str>> = vec![
+        [&HEADS[..], &["SUBSET"]].concat(),
+        vec![name, "OK", "STRICT", "mTLS", policy[0], policy[1], "v1-1"],
+        vec![name, "CONFLICT", "STRICT", "HTTP", policy[0], policy[1], "v2-0"],
+    ];
+    assert_eq!(cells(&output), expected);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_client_without_a_sidecar_is_shown_when_asked_for() {
+    let dir = broken(
+        "1-deploy/30-voting-app-1.0.yaml",
+        "        version: \"1.0\"\n    spec:",
+        "        version: \"1.0\"\n        sidecar.istio.io/inject: \"false\"\n    spec:",
+    );
+    let path = dir.path().to_str().unwrap();
+    let whole = run(&[path, "--step", "2-update", "--service", "voting-storage"]);
+    assert_eq!(whole.status.code(), Some(0), "{}", text(&whole));
+    assert!(text(&whole).contains("`voting-app-1-0` has no sidecar and sends plaintext"), "{}", text(&whole));
+    let output =
+        run(&[path, "--step", "2-update", "--service", "voting-storage", "--from", "voting-app-1-0"]);
+    let conflict = row("voting-storage:6379", ["CONFLICT", "STRICT", "HTTP", "default/voting", "-"]);
+    assert_eq!(cells(&output)[1], conflict);
+    assert!(
+        text(&output).contains("voting-app-1-0 sends plaintext (it has no sidecar)"),
+        "{}",
+        text(&output)
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn json_names_every_place() {
+    let output =
+        run(&["manifests/voting", "--step", "2-update", "--service", "voting-storage", "--format", "json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["version"], 1);
+    assert_eq!(json["rows"].as_array().unwrap().len(), 1);
+    let row = &json["rows"][0];
+    assert_eq!(row["host"], "voting-storage.voting.svc.cluster.local");
+    assert_eq!(
+        (&row["port"], &row["status"], &row["step"]),
+        (&6379.into(), &"ok".into(), &"2-update".into())
+    );
+    assert_eq!(row["server"]["mode"], "STRICT");
+    assert_eq!(row["server"]["policy"]["file"], "manifests/voting/2-update/40-peer-authentication.yaml");
+    assert_eq!(row["server"]["policy"]["line"], 9);
+    assert_eq!(row["client"]["sends"], "istioMutual");
+    assert_eq!(row["client"]["automatic"], false);
+    assert_eq!(row["client"]["destinationRule"]["name"], "voting-storage");
+    assert_eq!(row["allClients"], true);
+    assert_eq!(row["workloads"][0]["name"], "voting-storage-1-0");
+}
+
+#[test]
+fn names_that_do_not_exist_are_usage_errors_with_a_hint() {
+    let output = run(&["manifests/voting", "--service", "voting-strage"]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("did you mean `voting-storage`?"), "{error}");
+    let output = run(&["manifests/voting", "--from", "nobody"]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("no such workload or Gateway; there are voting-analytics-2-0,"), "{error}");
+}
