@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, before, describe, test as nodeTest } from "node:test";
 import { entry } from "./code-server.mjs";
 
 const { COALMINE_ARTIFACTS, COALMINE_CHROMIUM, COALMINE_CODE_SERVER, COALMINE_MANIFESTS, COALMINE_TOOLS, COALMINE_VSIX } = process.env;
@@ -39,6 +39,17 @@ const freePort = () =>
     });
   });
 
+/** A test that leaves a picture of what it saw when it fails. */
+const test = (name, steps) =>
+  nodeTest(name, async () => {
+    try {
+      await steps();
+    } catch (error) {
+      await picture(`failed: ${name}`).catch(() => {});
+      throw error;
+    }
+  });
+
 /** Sets the user's settings; windows that are open follow. */
 function configure(other = {}) {
   const folder = join(scratch, "data/User");
@@ -53,6 +64,7 @@ function configure(other = {}) {
     "telemetry.telemetryLevel": "off",
     "editor.minimap.enabled": false,
     "editor.stickyScroll.enabled": false,
+    "editor.quickSuggestions": false,
     "files.autoSave": "off",
     "remote.autoForwardPorts": false,
     ...other,
@@ -84,7 +96,6 @@ before(async () => {
 });
 
 after(async () => {
-  if (process.exitCode) await page?.screenshot({ path: join(COALMINE_ARTIFACTS, "failed.png") });
   await browser?.close();
   if (server) {
     const gone = new Promise((done) => server.once("exit", done));
@@ -131,12 +142,12 @@ async function command(title) {
   await page.keyboard.press("Enter");
 }
 
-/** Puts the cursor behind a text, with the editor's own search. */
+/** Selects a text, with the editor's own search, which moves the cursor while one types. */
 async function find(text) {
   await editor().click({ position: { x: 200, y: 10 } });
   await page.keyboard.press("Control+f");
-  await page.locator(".find-widget textarea").first().fill(text);
-  await page.keyboard.press("Enter");
+  await page.locator(".find-widget.visible textarea").first().fill(text);
+  await sees(page.locator(".find-widget .matchesCount"), /^\d+ of \d+$/);
   await page.keyboard.press("Escape");
 }
 

@@ -258,7 +258,9 @@ pub(crate) fn node_packages(name: &str) -> Result<Option<PathBuf>> {
         let folder = folder.to_string_lossy().into_owned();
         let fetch = ["--prefix", &folder, "--ignore-scripts", "--fetch-retries=2", "--fetch-timeout=60000"];
         run("npm", &[&["ci"], &fetch[..]].concat()).with_context(|| {
-            format!("the packages of wasm/{name} come from the npm registry; check the network and npm's settings")
+            format!(
+                "the packages of wasm/{name} come from the npm registry; check the network and npm's settings"
+            )
         })?;
         fs::write(&done, &lock)?;
     }
