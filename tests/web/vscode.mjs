@@ -45,7 +45,7 @@ const test = (name, steps) =>
     try {
       await steps();
     } catch (error) {
-      await picture(`failed: ${name}`).catch(() => {});
+      await picture(`failed ${name}`).catch(() => {});
       throw error;
     }
   });
@@ -151,6 +151,19 @@ async function find(text) {
   await page.keyboard.press("Escape");
 }
 
+/** Opens the menu of fixes at the cursor and waits for one; it stands where Enter takes it if it is the first. */
+async function offers(fix) {
+  const row = page.locator(".action-widget .monaco-list-row", { hasText: fix });
+  for (let attempt = 1; ; attempt += 1) {
+    await page.keyboard.press("Control+.");
+    const isThere = row.waitFor({ timeout: 5_000 }).then(() => true, () => false);
+    if (await isThere) return;
+    // The editor drops its question when problems change meanwhile, and says that there is no answer.
+    assert.ok(attempt < 5, `${fix} is not offered`);
+    await page.keyboard.press("Escape");
+  }
+}
+
 /** The words of a locator; the editor writes spaces that do not break. */
 const words = async (locator) => ((await locator.textContent()) ?? "").replaceAll("\u00a0", " ");
 
@@ -202,9 +215,7 @@ describe("where extensions run in Node", { timeout: 300_000 }, () => {
 
   test("a quick fix mends the text and what depends on it", async () => {
     await find("v2_0");
-    await page.keyboard.press("Control+.");
-    const fix = page.locator(".action-widget .monaco-list-row", { hasText: "Use `v2-0`" });
-    await fix.waitFor();
+    await offers("Use `v2-0`");
     await sees(page.locator(".action-widget"), /Use `v2-0` \(unsafe: look twice\).*Ignore `unknown-subset` here, with a comment/s);
     await picture("3-fixes");
     await page.keyboard.press("Enter");
@@ -233,8 +244,7 @@ describe("where extensions run in Node", { timeout: 300_000 }, () => {
     await page.keyboard.type("-x");
     const warning = page.locator(".squiggly-warning");
     await warning.first().waitFor();
-    await page.keyboard.press("Control+.");
-    await page.locator(".action-widget .monaco-list-row", { hasText: "Ignore `orphaned-subset` here" }).waitFor();
+    await offers("Ignore `orphaned-subset` here");
     await page.keyboard.press("Enter");
     await warning.first().waitFor({ state: "detached" });
     assert.match(await words(editor()), /# coalmine: ignore\[orphaned-subset\] TODO say why/);
@@ -293,8 +303,7 @@ describe("where extensions run in the browser", { timeout: 200_000 }, () => {
     await sees(graph().locator("svg"), /voting-app.*v2_0/s);
     await picture("6-dark");
     await find("v2_0");
-    await page.keyboard.press("Control+.");
-    await page.locator(".action-widget .monaco-list-row", { hasText: "Use `v2-0`" }).waitFor();
+    await offers("Use `v2-0`");
     await page.keyboard.press("Enter");
     await page.waitForFunction(() => document.querySelectorAll(".squiggly-error").length === 0);
     await sees(graph().locator("svg"), /^(?!.*v2_0).*v2-0/s);
