@@ -1,16 +1,17 @@
-//! The linter as JavaScript has it: the npm package in Node, the same findings as the command line, and the playground
-//! and the extension for VS Code in a real browser. `cargo xtask test` builds and fetches what they need; the scripts are in `tests/web`.
+//! The linter as JavaScript has it: the npm package in Node, the same findings as the command line and the language
+//! server, the playground and the extension for VS Code in a real browser. `cargo xtask test` builds and fetches what
+//! they need; the scripts are in `tests/web`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coalmine::rules::RULES;
 use coalmine_tests::{root, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The npm package that `cargo xtask wasm` wrote.
 fn package() -> PathBuf {
@@ -143,16 +144,17 @@ fn inputs() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn parity_of_command_line_and_npm_package() {
+fn parity_of_command_line_npm_package_and_language_server() {
     let scratch = tempfile::tempdir().unwrap();
-    for (name, text) in inputs() {
+    let files = inputs();
+    for (name, text) in &files {
         let path = scratch.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
     let binary = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("coalmine");
     assert!(binary.is_file(), "{} is missing: run `cargo build`", binary.display());
-    let printed = Command::new(binary)
+    let printed = Command::new(&binary)
         .args(["lint", "--format", "json"])
         .current_dir(scratch.path())
         .output()
@@ -163,12 +165,137 @@ fn parity_of_command_line_and_npm_package() {
 
     let findings = |report: &Value| report["diagnostics"].as_array().expect("diagnostics").clone();
     let (expected, found) = (findings(&command_line), findings(&npm));
-    let rules: std::collections::BTreeSet<&str> =
-        expected.iter().filter_map(|finding| finding["rule"].as_str()).collect();
+    let rules: BTreeSet<&str> = expected.iter().filter_map(|finding| finding["rule"].as_str()).collect();
     assert!(rules.len() > RULES.len() / 2, "the input shows too little: {rules:?}");
     for (index, (expected, found)) in expected.iter().zip(&found).enumerate() {
         assert_eq!(found, expected, "finding {index}");
     }
     assert_eq!(found.len(), expected.len());
     assert_eq!(npm["summary"], command_line["summary"]);
+
+    let printed: BTreeSet<Shown> = expected.iter().map(|finding| as_shown(finding, &files)).collect();
+    let shown = shown_by_language_server(&binary, scratch.path(), &printed);
+    let only =
+        |one: &BTreeSet<Shown>, other: &BTreeSet<Shown>| one.difference(other).cloned().collect::<Vec<_>>();
+    assert_eq!(only(&printed, &shown), [], "printed and not shown in an editor");
+    assert_eq!(only(&shown, &printed), [], "shown in an editor and not printed");
+}
+
+/// A finding as an editor shows it: file, first and last position (lines from 0, UTF-16 code units), rule, message,
+/// severity, and how many related places and edits it has.
+type Shown = (String, (u64, u64), (u64, u64), String, String, u64, usize, usize);
+
+/// A finding of the command line's JSON, whose lines begin at 1 and whose columns count characters.
+fn as_shown(finding: &Value, files: &BTreeMap<String, String>) -> Shown {
+    let text = |name: &str| finding[name].as_str().unwrap().to_owned();
+    let source = &files[&text("file")];
+    let place = |at: &Value| {
+        let (line, column) = (at["line"].as_u64().unwrap() - 1, at["column"].as_u64().unwrap() - 1);
+        let before = source.split('\n').nth(line as usize).unwrap().chars().take(column as usize);
+        (line, before.map(|c| c.len_utf16() as u64).sum())
+    };
+    let severity = ["error", "warning", "info"].iter().position(|name| finding["severity"] == *name).unwrap();
+    (
+        text("file"),
+        place(&finding["range"]["start"]),
+        place(&finding["range"]["end"]),
+        text("rule"),
+        text("message"),
+        severity as u64 + 1,
+        finding["related"].as_array().unwrap().len(),
+        finding["fix"]["edits"].as_array().map_or(0, Vec::len),
+    )
+}
+
+/// What `coalmine lsp` publishes for a workspace, until it is what is expected or a minute has passed.
+fn shown_by_language_server(binary: &Path, folder: &Path, expected: &BTreeSet<Shown>) -> BTreeSet<Shown> {
+    let folder = fs::canonicalize(folder).unwrap();
+    let root = format!("file://{}/", folder.display());
+    let mut server = Command::new(binary)
+        .arg("lsp")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the language server starts");
+    let mut stdin = server.stdin.take().unwrap();
+    let mut send = |message: Value| {
+        let text = message.to_string();
+        write!(stdin, "Content-Length: {}\r\n\r\n{text}", text.len()).unwrap();
+        stdin.flush().unwrap();
+    };
+    let (sender, messages) = std::sync::mpsc::channel();
+    let mut stdout = BufReader::new(server.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        while let Some(message) = read_message(&mut stdout) {
+            if sender.send(message).is_err() {
+                break;
+            }
+        }
+    });
+    let capabilities = json!({ "textDocument": { "publishDiagnostics": { "relatedInformation": true } } });
+    let workspace = json!([{ "uri": root, "name": "all" }]);
+    let params = json!({ "processId": null, "rootUri": null, "workspaceFolders": workspace, "capabilities": capabilities });
+    send(json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params }));
+    send(json!({ "jsonrpc": "2.0", "method": "initialized", "params": {} }));
+    let mut published: BTreeMap<String, Vec<Shown>> = BTreeMap::new();
+    let all = |published: &BTreeMap<String, Vec<Shown>>| -> BTreeSet<Shown> {
+        published.values().flatten().cloned().collect()
+    };
+    let end = Instant::now() + Duration::from_secs(60);
+    while all(&published) != *expected {
+        let Ok(message) = messages.recv_timeout(end.saturating_duration_since(Instant::now())) else { break };
+        if message["method"] == "textDocument/publishDiagnostics" {
+            let uri = message["params"]["uri"].as_str().unwrap();
+            let name = percent_decoded(uri.strip_prefix(&root).unwrap_or(uri));
+            let findings = message["params"]["diagnostics"].as_array().unwrap();
+            published.insert(
+                name.clone(),
+                findings.iter().map(|finding| published_finding(&name, finding)).collect(),
+            );
+        }
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    all(&published)
+}
+
+fn published_finding(file: &str, finding: &Value) -> Shown {
+    let place = |at: &Value| (at["line"].as_u64().unwrap(), at["character"].as_u64().unwrap());
+    (
+        file.to_owned(),
+        place(&finding["range"]["start"]),
+        place(&finding["range"]["end"]),
+        finding["code"].as_str().unwrap().to_owned(),
+        // The help stands below the message.
+        finding["message"].as_str().unwrap().lines().next().unwrap().to_owned(),
+        finding["severity"].as_u64().unwrap(),
+        finding["relatedInformation"].as_array().map_or(0, Vec::len),
+        finding["data"]["fix"]["edits"].as_array().map_or(0, Vec::len),
+    )
+}
+
+fn read_message(from: &mut impl BufRead) -> Option<Value> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        match line.trim_end() {
+            "" => break,
+            header => length = header.strip_prefix("Content-Length: ").map_or(length, |n| n.parse().unwrap()),
+        }
+    }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body).ok()?;
+    serde_json::from_slice(&body).ok()
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let code = (byte == b'%').then(|| [rest.next(), rest.next()].map(|digit| char::from(digit.unwrap())));
+        let number = code.map(|[high, low]| u8::from_str_radix(&format!("{high}{low}"), 16).unwrap());
+        bytes.push(number.unwrap_or(byte));
+    }
+    String::from_utf8(bytes).unwrap()
 }

@@ -689,7 +689,7 @@ mod tests {
         assert_eq!(variant("theme=dark; featureflag=on"), "optin");
         assert_ne!(variant("theme=dark"), "optin");
         let error = decide(
-            "a: 1",
+            "subject: []",
             &DecideQuestion { subject: Some("ann".into()), ..DecideQuestion::default() },
             0,
             &mut || [7; 16],
