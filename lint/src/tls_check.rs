@@ -4,9 +4,9 @@
 use crate::mesh::Mesh;
 use crate::mesh::destinations::{Client, ClientTlsSetting};
 use crate::mesh::gateways::Gateway;
-use crate::mesh::mtls::{Accepts, Assumed, Sent, Servers};
+use crate::mesh::mtls::{Accepts, ClientProxy, Sending, Sent, Servers};
 use crate::mesh::registry::{Host, Port, Protocol};
-use crate::mesh::security::{Decision, Mode};
+use crate::mesh::security::Decision;
 use crate::mesh::workloads::{Proxy, Workload};
 
 /// Who calls.
@@ -57,6 +57,16 @@ impl<'m, 'a> Caller<'m, 'a> {
         match self {
             Self::Workload(workload) => matches!(workload.proxy, Proxy::Sidecar | Proxy::Unknown),
             Self::Gateway(_) | Self::Namespace(_) => true,
+        }
+    }
+
+    /// What carries its calls; a pod of which nothing says has a sidecar.
+    fn proxy(&self, mesh: &Mesh<'_>) -> ClientProxy {
+        match self {
+            Self::Gateway(_) => ClientProxy::Gateway,
+            Self::Workload(workload) if mesh.gateways.has_pods_of(workload) => ClientProxy::Gateway,
+            _ if self.is_in_mesh() => ClientProxy::Sidecar,
+            _ => ClientProxy::None,
         }
     }
 
@@ -207,12 +217,6 @@ pub fn rows<'m, 'a>(mesh: &'m Mesh<'a>, question: Question<'_>) -> Vec<Row<'m, '
         Some(from) => all.into_iter().filter(|caller| means_caller(from, caller)).collect(),
         None => all.into_iter().filter(Caller::is_in_mesh).collect(),
     };
-    let is_gateway = |workload: &Workload<'_>| {
-        let mut pods = mesh.gateways.iter().flat_map(|gateway| &gateway.workloads);
-        pods.any(|id| {
-            mesh.workloads.get(*id).is_some_and(|pod| std::ptr::eq(pod.resource, workload.resource))
-        })
-    };
     for host in mesh.registry.iter().filter(|host| !host.is_alias()) {
         let number = match question.service {
             Some(service) => match means_host(service, host) {
@@ -223,7 +227,7 @@ pub fn rows<'m, 'a>(mesh: &'m Mesh<'a>, question: Question<'_>) -> Vec<Row<'m, '
         };
         // The pods of a gateway do not go by PeerAuthentication: what they accept is the Gateway's matter.
         let mut pods = host.workloads.iter().filter_map(|id| mesh.workloads.get(*id)).peekable();
-        if pods.peek().is_some() && pods.all(is_gateway) {
+        if pods.peek().is_some() && pods.all(|workload| mesh.gateways.has_pods_of(workload)) {
             continue;
         }
         let sees = |caller: &Caller<'m, 'a>| {
@@ -323,7 +327,7 @@ fn of_client<'m, 'a>(
         let mut pods = all_pods(mesh, host, port);
         pods.retain(|workload| labels.is_none_or(|labels| labels.selects(workload.labels)));
         let mut add = |workload: Option<&'m Workload<'a>>| {
-            let answer = answer(mesh, client, caller.is_in_mesh(), host, port, subset, workload);
+            let answer = answer(mesh, (client, caller.proxy(mesh)), host, port, subset, workload);
             units.push(Unit { client: index, subset, workload, answer });
         };
         if pods.is_empty() {
@@ -341,17 +345,16 @@ fn of_client<'m, 'a>(
 /// How a call of a client ends: at some pods, or at a host whose pods are not known.
 pub(crate) fn answer<'a>(
     mesh: &Mesh<'a>,
-    client: Client<'_>,
-    in_mesh: bool,
+    (client, proxy): (Client<'_>, ClientProxy),
     host: &Host<'a>,
     port: &Port<'a>,
     subset: Option<&str>,
     workload: Option<&Workload<'a>>,
 ) -> Answer<'a> {
     let effective = mesh.destination(client, &host.name).unwrap_or_default();
-    let setting = effective.client_tls(port.number, subset).filter(|_| in_mesh);
+    let setting = effective.client_tls(port.number, subset);
     let server = server(mesh, host, port, workload);
-    let client = sends(mesh, host, in_mesh, setting, server);
+    let client = sends(mesh.sending(proxy, setting, host), server);
     Answer { status: status(host, server, &client), server, client }
 }
 
@@ -388,32 +391,16 @@ fn server<'a>(
     }
 }
 
-/// What a caller sends to some pods: what its DestinationRule says, or what auto mTLS makes of the mode of
-/// the host's namespace and of the pods (`mtls_checker.go`).
-fn sends<'a>(
-    mesh: &Mesh<'a>,
-    host: &Host<'a>,
-    in_mesh: bool,
-    setting: Option<ClientTlsSetting<'a>>,
-    server: Server<'a>,
-) -> Sends<'a> {
-    if let Some(setting) = setting {
-        let own = (setting.mode() == "MUTUAL").then_some(Sent::OwnCertificate);
-        return Sends { sent: Sent::by(&setting).or(own), by: Some(setting), automatic: false };
-    }
-    if !in_mesh || !mesh.config.auto_mtls || host.is_external() {
-        return Sends { sent: Some(Sent::Plaintext), by: None, automatic: false };
-    }
-    let assumed = match mesh.assumed_mode(host) {
-        Assumed::Policy(decision) => decision.mode != Mode::Disable,
-        Assumed::WithoutSidecar(_) => false,
-    };
-    let sent = match server {
-        Server::Policy(decision) if assumed && decision.mode != Mode::Disable => Some(Sent::IstioMutual),
-        Server::Policy(_) | Server::Bare => Some(Sent::Plaintext),
+/// What a caller sends to some pods.
+fn sends<'a>(sending: Sending<'a>, server: Server<'a>) -> Sends<'a> {
+    let accepts = match server {
+        Server::Policy(decision) => Some(Accepts::Policy(decision)),
+        Server::Bare => Some(Accepts::Application),
         Server::Unknown => None,
     };
-    Sends { sent, by: None, automatic: true }
+    let by = sending.setting();
+    let own = by.is_some_and(|setting| setting.mode() == "MUTUAL").then_some(Sent::OwnCertificate);
+    Sends { sent: sending.to(accepts).or(own), by, automatic: matches!(sending, Sending::Auto(_)) }
 }
 
 fn status(host: &Host<'_>, server: Server<'_>, client: &Sends<'_>) -> Status {

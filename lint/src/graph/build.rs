@@ -9,6 +9,7 @@ use super::{Edge, EdgeKind, Graph, Id, Node, NodeKind, Way, describe, islands};
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
 use crate::mesh::gateways::{Gateway, server_kinds};
+use crate::mesh::mtls::ClientProxy;
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Origin, Port};
 use crate::mesh::routes::{Binding, Role, RouteKind, Source, Target, VirtualService};
@@ -21,17 +22,8 @@ use crate::span::Span;
 const MAX_DELEGATION: u8 = 1;
 
 pub(super) fn graph(mesh: &Mesh<'_>) -> Graph {
-    // A gateway's pods are drawn as the Gateway, whether one selects them yet or not.
-    let is_gateway = |workload: &Workload<'_>| {
-        let annotations = workload.template.metadata.get().map(|metadata| &metadata.annotations);
-        annotations.and_then(|own| own.text("inject.istio.io/templates")) == Some("gateway")
-    };
-    let selected = mesh.gateways.iter().flat_map(|gateway| gateway.workloads.iter().copied());
-    let injected = mesh.workloads.iter().filter(|(_, workload)| is_gateway(workload)).map(|(id, _)| id);
-    let gateway_pods = selected.chain(injected).collect();
     let mut builder = Builder {
         mesh,
-        gateway_pods,
         graph: Graph::default(),
         nodes: FxHashMap::default(),
         edges: FxHashMap::default(),
@@ -49,7 +41,6 @@ pub(super) fn graph(mesh: &Mesh<'_>) -> Graph {
 
 struct Builder<'m, 'a> {
     mesh: &'m Mesh<'a>,
-    gateway_pods: FxHashSet<WorkloadId>,
     graph: Graph,
     nodes: FxHashMap<Id, usize>,
     edges: FxHashMap<(Id, EdgeKindKey), usize>,
@@ -102,7 +93,7 @@ impl<'m, 'a> Builder<'m, 'a> {
                 let pod = gateway.and_then(|g| g.workloads.first()).and_then(|id| mesh.workloads.get(*id));
                 let client =
                     Client { namespace: pod.map(Workload::namespace), labels: pod.map(|pod| pod.labels) };
-                let sender = Sender { id: &id, caller: Caller { client, proxy: Proxy::Sidecar } };
+                let sender = Sender { id: &id, caller: Caller { client, proxy: Some(ClientProxy::Gateway) } };
                 let several_ports = gateway.is_none_or(|gateway| gateway.spec.servers.len() > 1);
                 let prefix = if self.gateway_has_several_hosts(namespace, name) {
                     hosts(service)
@@ -276,7 +267,12 @@ impl<'m, 'a> Builder<'m, 'a> {
             let id = self.workload(call.client);
             let client =
                 Client { namespace: Some(call.client.namespace()), labels: Some(call.client.labels) };
-            let sender = Sender { id: &id, caller: Caller { client, proxy: call.client.proxy } };
+            let proxy = match call.client.proxy {
+                Proxy::Sidecar => Some(ClientProxy::Sidecar),
+                Proxy::None => Some(ClientProxy::None),
+                Proxy::Ambient | Proxy::Unknown => None,
+            };
+            let sender = Sender { id: &id, caller: Caller { client, proxy } };
             let host = call.host;
             let routed = matches!(call.client.proxy, Proxy::Sidecar | Proxy::Unknown);
             let service =
@@ -324,7 +320,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             }
             let id = Id::mesh();
             let client = Client { namespace: Some(service.namespace()), labels: None };
-            let sender = Sender { id: &id, caller: Caller { client, proxy: Proxy::Sidecar } };
+            let sender = Sender { id: &id, caller: Caller { client, proxy: Some(ClientProxy::Sidecar) } };
             let hosts: Vec<&Host<'a>> = service
                 .hosts
                 .iter()
@@ -359,7 +355,9 @@ impl<'m, 'a> Builder<'m, 'a> {
         let mesh = self.mesh;
         for host in mesh.registry.iter() {
             let id = Id::host(&host.name);
-            let has_pods = host.workloads.iter().any(|id| !self.gateway_pods.contains(id));
+            // A gateway's pods are drawn as the Gateway, whether one selects them yet or not.
+            let mut pods = host.workloads.iter().filter_map(|id| mesh.workloads.get(*id));
+            let has_pods = pods.any(|pod| !mesh.gateways.has_pods_of(pod));
             if !has_pods && !self.nodes.contains_key(&id) {
                 continue;
             }

@@ -4,16 +4,17 @@
 use super::Tls;
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
-use crate::mesh::mtls::{Accepts, Assumed, Sent, can_answer};
+use crate::mesh::mtls::{Accepts, ClientProxy, Sending, Sent};
 use crate::mesh::registry::{Host, Port};
-use crate::mesh::security::{Decision, Mode};
-use crate::mesh::workloads::{Proxy, WorkloadId};
+use crate::mesh::security::Decision;
+use crate::mesh::workloads::WorkloadId;
 
 /// The caller.
 #[derive(Clone, Copy)]
 pub(super) struct Caller<'c> {
     pub client: Client<'c>,
-    pub proxy: Proxy,
+    /// `None` when the input does not say.
+    pub proxy: Option<ClientProxy>,
 }
 
 /// The worst of what happens between a caller and the pods, with the reason in words.
@@ -25,50 +26,29 @@ pub(super) fn between(
     port: &Port<'_>,
     pods: &[WorkloadId],
 ) -> Option<(Tls, String)> {
-    let setting = match caller.proxy {
-        Proxy::Sidecar => {
-            let rules = mesh.destination(caller.client, &host.name);
-            rules.and_then(|rules| rules.client_tls(port.number, subset))
+    let rules = mesh.destination(caller.client, &host.name);
+    let setting = rules.and_then(|rules| rules.client_tls(port.number, subset));
+    let sending = mesh.sending(caller.proxy?, setting, host);
+    let told = match sending {
+        Sending::WithoutProxy => "the client has no sidecar".to_owned(),
+        Sending::Rule(setting, sent) => {
+            let told = format!("{} by {}", setting.mode(), setting.resource.describe());
+            if host.is_external() || pods.is_empty() {
+                return Some((kind_of(sent?), told));
+            }
+            told
         }
-        Proxy::None => return plain(mesh, host, port, pods),
-        Proxy::Ambient | Proxy::Unknown => return None,
+        Sending::AutoMtlsOff => "auto mTLS is off".to_owned(),
+        Sending::External => return None,
+        Sending::Auto(_) => "auto mTLS".to_owned(),
     };
-    if let Some(setting) = setting {
-        let told = format!("{} by {}", setting.mode(), setting.resource.describe());
-        let sent = Sent::by(&setting)?;
-        if host.is_external() || pods.is_empty() {
-            return Some((kind_of(sent), told));
-        }
-        return worst(mesh, port, pods, |accepts| {
-            let kind = if accepts.can_answer(sent) { kind_of(sent) } else { Tls::Broken };
-            (kind, format!("{told}; {}", server(&accepts)))
-        });
-    }
     if host.is_external() {
         return None;
     }
-    let assumed = mesh.config.auto_mtls
-        && match mesh.assumed_mode(host) {
-            Assumed::Policy(decision) => decision.mode != Mode::Disable,
-            Assumed::WithoutSidecar(_) => false,
-        };
     worst(mesh, port, pods, |accepts| {
-        // Auto mTLS looks at each endpoint: one without a sidecar, or with DISABLE, is sent plaintext.
-        let takes = accepts.mode().is_some_and(|mode| mode != Mode::Disable);
-        let sent = if assumed && takes { Sent::IstioMutual } else { Sent::Plaintext };
+        let sent = sending.to(Some(accepts))?;
         let kind = if accepts.can_answer(sent) { kind_of(sent) } else { Tls::Broken };
-        let how = if mesh.config.auto_mtls { "auto mTLS" } else { "auto mTLS is off" };
-        (kind, format!("{how}; {}", server(&accepts)))
-    })
-}
-
-fn plain(mesh: &Mesh<'_>, host: &Host<'_>, port: &Port<'_>, pods: &[WorkloadId]) -> Option<(Tls, String)> {
-    if host.is_external() {
-        return None;
-    }
-    worst(mesh, port, pods, |accepts| {
-        let kind = if can_answer(accepts.mode(), Sent::Plaintext) { Tls::Plaintext } else { Tls::Broken };
-        (kind, format!("the client has no sidecar; {}", server(&accepts)))
+        Some((kind, format!("{told}; {}", server(&accepts))))
     })
 }
 
@@ -76,11 +56,11 @@ fn worst(
     mesh: &Mesh<'_>,
     port: &Port<'_>,
     pods: &[WorkloadId],
-    judge: impl Fn(Accepts<'_>) -> (Tls, String),
+    judge: impl Fn(Accepts<'_>) -> Option<(Tls, String)>,
 ) -> Option<(Tls, String)> {
     let mut worst: Option<(Tls, String)> = None;
     for id in pods {
-        let judged = judge(mesh.accepts(mesh.workloads.get(*id)?, port)?);
+        let judged = judge(mesh.accepts(mesh.workloads.get(*id)?, port)?)?;
         if worst.as_ref().is_none_or(|(tls, _)| judged.0 > *tls) {
             worst = Some(judged);
         }

@@ -1,14 +1,14 @@
 //! Gateways: which pods carry them, which hosts they accept and from whom
 //! (`pkg/config/host#NamesForNamespace`, `push_context.go#mergeGateways`).
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::host::matches;
 use super::routes::RouteKind;
-use super::workloads::{WorkloadId, Workloads};
+use super::workloads::{Workload, WorkloadId, Workloads};
 use crate::resource::networking::{Gateway as Spec_, Server};
 use crate::resource::{Resource, Spec};
-use crate::span::Spanned;
+use crate::span::{Span, Spanned};
 
 /// A Gateway with the pods it is bound to.
 #[derive(Debug)]
@@ -79,6 +79,8 @@ impl<'a> Gateway<'a> {
 pub struct Gateways<'a> {
     list: Vec<Gateway<'a>>,
     by_name: FxHashMap<(&'a str, &'a str), usize>,
+    /// The objects that make gateway pods, by place.
+    pods: FxHashSet<Span>,
 }
 
 impl<'a> Gateways<'a> {
@@ -92,7 +94,19 @@ impl<'a> Gateways<'a> {
                 if spec.selector.is_empty() { Vec::new() } else { workloads.select(&spec.selector, None) };
             gateways.list.push(Gateway { resource, spec, workloads: selected });
         }
+        let selected = gateways.list.iter().flat_map(|gateway| gateway.workloads.iter().copied());
+        let injected = workloads.iter().filter(|(_, workload)| workload.has_gateway_template());
+        let pods: FxHashSet<WorkloadId> = selected.chain(injected.map(|(id, _)| id)).collect();
+        let place = |id: &WorkloadId| workloads.get(*id).map(|workload| workload.resource.span);
+        gateways.pods = pods.iter().filter_map(place).collect();
         gateways
+    }
+
+    /// Whether pods are gateways, not applications behind a sidecar: a Gateway selects them, or Istio injects
+    /// them with its gateway template.
+    #[must_use]
+    pub fn has_pods_of(&self, workload: &Workload<'_>) -> bool {
+        self.pods.contains(&workload.resource.span)
     }
 
     /// All Gateways.

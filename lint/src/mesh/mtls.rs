@@ -55,6 +55,72 @@ impl Sent {
     }
 }
 
+/// What carries a client's requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientProxy {
+    /// A gateway. It can read credentials.
+    Gateway,
+    /// A sidecar.
+    Sidecar,
+    /// Nothing that would add TLS.
+    None,
+}
+
+/// What decides the TLS that a client sends to a host.
+#[derive(Clone, Copy, Debug)]
+pub enum Sending<'a> {
+    /// The client has no proxy that would add TLS.
+    WithoutProxy,
+    /// A DestinationRule, and what it makes the client send; `None` for a mode that Istio does not know, and
+    /// for a certificate that may be Istio's own.
+    Rule(ClientTlsSetting<'a>, Option<Sent>),
+    /// No rule says, and auto mTLS is off.
+    AutoMtlsOff,
+    /// No rule says, and the host is outside the mesh.
+    External,
+    /// No rule says: auto mTLS goes by what is assumed of the host, and by pod (`mtls_checker.go`).
+    Auto(Assumed<'a>),
+}
+
+impl<'a> Sending<'a> {
+    /// The DestinationRule's setting.
+    #[must_use]
+    pub fn setting(&self) -> Option<ClientTlsSetting<'a>> {
+        match self {
+            Self::Rule(setting, _) => Some(*setting),
+            _ => None,
+        }
+    }
+
+    /// What all pods get alike; `None` when it differs by pod or is not known.
+    #[must_use]
+    pub fn to_all(&self) -> Option<Sent> {
+        match self {
+            Self::Rule(_, sent) => *sent,
+            Self::WithoutProxy
+            | Self::AutoMtlsOff
+            | Self::External
+            | Self::Auto(Assumed::WithoutSidecar(_) | Assumed::Policy(Decision { mode: Mode::Disable, .. })) => {
+                Some(Sent::Plaintext)
+            }
+            Self::Auto(Assumed::Policy(_)) => None,
+        }
+    }
+
+    /// What a pod gets that accepts this: under auto mTLS plaintext where there is no sidecar, or where its
+    /// port does not take mTLS.
+    #[must_use]
+    pub fn to(&self, accepts: Option<Accepts<'_>>) -> Option<Sent> {
+        match (self, self.to_all()) {
+            (Self::Auto(_), None) => match accepts?.mode() {
+                None | Some(Mode::Disable) => Some(Sent::Plaintext),
+                Some(_) => Some(Sent::IstioMutual),
+            },
+            (_, sent) => sent,
+        }
+    }
+}
+
 /// What a port of a pod accepts.
 #[derive(Clone, Copy, Debug)]
 pub enum Accepts<'a> {
@@ -114,7 +180,6 @@ type Way<'m, 'a> = Option<(&'m VirtualService<'a>, &'m Target<'a>)>;
 #[derive(Debug)]
 pub struct Servers<'m, 'a> {
     mesh: &'m Mesh<'a>,
-    gateway_pods: FxHashSet<WorkloadId>,
     hosts: Vec<&'m Host<'a>>,
     by_namespace: FxHashMap<&'a str, Vec<&'m Host<'a>>>,
     /// By what some of their pods accept, so that a rule for all hosts need not look at all of them.
@@ -125,11 +190,8 @@ impl<'m, 'a> Servers<'m, 'a> {
     /// Collects the hosts.
     #[must_use]
     pub fn new(mesh: &'m Mesh<'a>) -> Self {
-        let gateway_pods =
-            mesh.gateways.iter().flat_map(|gateway| gateway.workloads.iter().copied()).collect();
         let mut servers = Self {
             mesh,
-            gateway_pods,
             hosts: Vec::new(),
             by_namespace: FxHashMap::default(),
             by_mode: Vec::new(),
@@ -181,8 +243,8 @@ impl<'m, 'a> Servers<'m, 'a> {
         let is_declared = host.workloads.iter().filter_map(pods).any(&declares);
         host.workloads
             .iter()
-            .filter(|id| !self.gateway_pods.contains(id))
-            .filter_map(|id| self.mesh.workloads.get(*id))
+            .filter_map(pods)
+            .filter(|workload| !self.mesh.gateways.has_pods_of(workload))
             .filter(move |workload| !is_declared || !workload.declares_ports() || declares(workload))
             .filter_map(|workload| Some((workload, self.mesh.accepts(workload, port)?)))
     }
@@ -344,6 +406,32 @@ impl<'a> Mesh<'a> {
         let is_vm = workload.resource.group() == "networking.istio.io";
         let says_so = decision.scope != Scope::Mesh && !is_vm;
         (proxy == Proxy::Sidecar || says_so).then_some(Accepts::Policy(decision))
+    }
+
+    /// What decides the TLS that a client sends to a host, given what its DestinationRules say.
+    #[must_use]
+    pub fn sending(
+        &self,
+        proxy: ClientProxy,
+        setting: Option<ClientTlsSetting<'a>>,
+        host: &Host<'a>,
+    ) -> Sending<'a> {
+        match (proxy, setting) {
+            (ClientProxy::None, _) => Sending::WithoutProxy,
+            (_, Some(setting)) => {
+                // Gateways read credentials, most sidecars do not.
+                let credential = proxy == ClientProxy::Gateway && setting.tls.credential_name.is_some();
+                let sent = match setting.mode() {
+                    "SIMPLE" if credential => Some(Sent::Simple),
+                    "MUTUAL" if credential => Some(Sent::OwnCertificate),
+                    _ => Sent::by(&setting),
+                };
+                Sending::Rule(setting, sent)
+            }
+            _ if !self.config.auto_mtls => Sending::AutoMtlsOff,
+            _ if host.is_external() => Sending::External,
+            _ => Sending::Auto(self.assumed_mode(host)),
+        }
     }
 
     /// The mode that clients assume of a host when no DestinationRule tells them: the namespace's or the

@@ -55,6 +55,13 @@ impl<'a> Workload<'a> {
         VERSION_LABELS.iter().find_map(|key| self.labels.find(key))
     }
 
+    /// Whether Istio injects a gateway in place of a sidecar (annotation `inject.istio.io/templates`).
+    #[must_use]
+    pub fn has_gateway_template(&self) -> bool {
+        let annotations = self.template.metadata.get().map(|metadata| &metadata.annotations);
+        annotations.and_then(|own| own.text("inject.istio.io/templates")) == Some("gateway")
+    }
+
     /// The application's containers.
     pub fn containers(&self) -> impl Iterator<Item = &'a Spanned<Container>> + use<'a> {
         self.template.spec.get().into_iter().flat_map(|spec| spec.containers.iter())

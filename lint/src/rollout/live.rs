@@ -13,6 +13,7 @@ use super::plan::Change;
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
 use crate::mesh::host::matches;
+use crate::mesh::mtls::ClientProxy;
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Port, Protocol};
 use crate::mesh::routes::{Binding, Role, RouteKind, Source, Target, VirtualService};
@@ -288,7 +289,7 @@ fn of_gateways<'a>(mesh: &Mesh<'a>, gateways: &Gateways<'a>, calls: &mut BTreeMa
                         }
                         let always = sources.is_empty() || own.iter().any(|source| source.unconditional);
                         for target in routed(mesh, service, kind, rule) {
-                            let mut leg = leg(mesh, client, true, service, target);
+                            let mut leg = leg(mesh, (client, ClientProxy::Gateway), service, target);
                             leg.is_conditional = !always;
                             if !accepts {
                                 leg.fault = Some(Fault::NoGateway);
@@ -331,6 +332,7 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
     for (id, caller) in mesh.workloads.iter().filter(|(_, caller)| has_pods(caller)) {
         let is_bare = matches!(caller.proxy, Proxy::None | Proxy::Ambient);
         let client = Client { namespace: Some(caller.namespace()), labels: Some(caller.labels) };
+        let proxy = if is_bare { ClientProxy::None } else { ClientProxy::Sidecar };
         for host in &hosts {
             if !host.export_to.reaches(caller.namespace(), host.namespace())
                 || scope.is_some_and(|scope| !scope.holds(host, caller))
@@ -357,7 +359,7 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
                             VERSION_LABELS.iter().find_map(|key| source.labels.text(key))
                         };
                         for target in routed(mesh, service, *kind, rule) {
-                            let mut leg = leg(mesh, client, true, service, target);
+                            let mut leg = leg(mesh, (client, proxy), service, target);
                             leg.is_conditional =
                                 !sources.is_empty() && !own.iter().any(|source| source.unconditional);
                             leg.claim = own.iter().copied().find_map(|source| version(&source));
@@ -366,7 +368,7 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
                     }
                 }
                 if !decided && !is_own {
-                    let end = end(mesh, client, !is_bare, host, None, port);
+                    let end = end(mesh, (client, proxy), host, None, port);
                     legs.push(Leg {
                         route: None,
                         port_span: None,
@@ -400,8 +402,7 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
 
 fn leg<'a>(
     mesh: &Mesh<'a>,
-    client: Client<'_>,
-    in_mesh: bool,
+    client: (Client<'_>, ClientProxy),
     service: &VirtualService<'a>,
     target: &Target<'a>,
 ) -> Leg<'a> {
@@ -418,7 +419,7 @@ fn leg<'a>(
         is_conditional: false,
         claim: None,
     };
-    let Some(host) = mesh.registry.find(&target.host, client.namespace) else {
+    let Some(host) = mesh.registry.find(&target.host, client.0.namespace) else {
         leg.fault = Some(Fault::NoHost);
         return leg;
     };
@@ -429,7 +430,7 @@ fn leg<'a>(
         leg.fault = Some(Fault::NoPort(number));
         return leg;
     };
-    match end(mesh, client, in_mesh, host, leg.subset, port) {
+    match end(mesh, client, host, leg.subset, port) {
         Ok(pods) => leg.pods = pods,
         Err(fault) => leg.fault = Some(fault),
     }
@@ -468,19 +469,18 @@ pub(super) fn ready<'m, 'a>(
 
 fn end<'a>(
     mesh: &Mesh<'a>,
-    client: Client<'_>,
-    in_mesh: bool,
+    client: (Client<'_>, ClientProxy),
     host: &Host<'a>,
     subset: Option<&str>,
     port: &Port<'a>,
 ) -> Result<Vec<&'a Resource>, Fault<'a>> {
-    let pods = ready(mesh, client, host, subset, port)?;
+    let pods = ready(mesh, client.0, host, subset, port)?;
     if pods.is_empty() {
         // Endpoints that no object of the input makes cannot be missing.
         return if host.selects_pods() { Err(Fault::NoPods) } else { Ok(Vec::new()) };
     }
     for pod in &pods {
-        let answer = tls_check::answer(mesh, client, in_mesh, host, port, subset, Some(pod));
+        let answer = tls_check::answer(mesh, client, host, port, subset, Some(pod));
         if answer.status == Status::Conflict {
             let (policy, is_bare) = match answer.server {
                 Server::Policy(decision) => (decision.by, false),

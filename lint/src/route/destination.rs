@@ -3,8 +3,8 @@
 
 use super::{Cause, ClientTls, End, Endpoint, Failure, Flag, Forwarded, Outcome, Server, Share};
 use crate::mesh::Mesh;
-use crate::mesh::destinations::{Client, ClientTlsSetting, Effective};
-use crate::mesh::mtls::{Accepts, Assumed, Sent, can_answer};
+use crate::mesh::destinations::{Client, Effective};
+use crate::mesh::mtls::{Accepts, Assumed, ClientProxy, Sending, Sent, can_answer};
 use crate::mesh::registry::{Host, Origin, Port, Protocol};
 use crate::mesh::security::{Decision, Mode};
 use crate::mesh::workloads::{Proxy, Workload, WorkloadId, may_listen};
@@ -22,6 +22,17 @@ pub(super) enum Role {
     Passthrough,
     /// A workload without a proxy.
     Bare,
+}
+
+impl Role {
+    /// What adds TLS.
+    fn proxy(self) -> ClientProxy {
+        match self {
+            Self::Gateway => ClientProxy::Gateway,
+            Self::Sidecar => ClientProxy::Sidecar,
+            Self::Passthrough | Self::Bare => ClientProxy::None,
+        }
+    }
 }
 
 /// The client of a destination.
@@ -47,7 +58,11 @@ pub(super) struct To<'t> {
     pub(super) proxied: bool,
 }
 
-impl To<'_> {
+impl<'t> To<'t> {
+    fn subset(&self) -> Option<&'t str> {
+        self.subset.map(|name| name.as_str())
+    }
+
     /// What the client gets for a failure on its side.
     fn status(&self, status: u32) -> Option<u32> {
         (self.http && self.proxied).then_some(status)
@@ -84,7 +99,7 @@ pub(super) fn outcome(
     share: Share,
     forwarded: Forwarded,
 ) -> Outcome {
-    let subset = to.subset.map_or("", |subset| subset.as_str());
+    let subset = to.subset().unwrap_or("");
     let mut outcome = ended(share, forwarded, to.cause.clone(), End::Answered);
     outcome.cluster = format!("outbound|{}|{subset}|{}", to.port, to.host);
     outcome.host = Some(to.host.to_owned());
@@ -163,8 +178,9 @@ pub(super) fn outcome(
             }
         }
     }
-    let (tls, setting) = client_tls(mesh, caller, effective.as_ref(), host, port, to.subset);
-    outcome.tls = Some(tls);
+    let setting = effective.as_ref().and_then(|rules| rules.client_tls(port.number, to.subset()));
+    let sending = mesh.sending(caller.role.proxy(), setting, host);
+    outcome.tls = Some(client_tls(mesh, caller, sending));
     if !host.selects_pods() {
         outcome.end = without_pods(host, to);
         return outcome;
@@ -173,13 +189,11 @@ pub(super) fn outcome(
         labels.map_or_else(|| host.workloads.clone(), |labels| mesh.subset_workloads(host, labels));
     for id in selected {
         let Some(workload) = mesh.workloads.get(id) else { continue };
-        let auto = setting.is_none() && matches!(caller.role, Role::Gateway | Role::Sidecar);
-        let sent = outcome.tls.as_ref().and_then(|tls| tls.sent);
-        outcome.endpoints.push(endpoint(mesh, id, workload, port, sent, auto, to));
+        outcome.endpoints.push(endpoint(mesh, id, workload, port, sending, to));
     }
     if let Some(tls) = &mut outcome.tls
         && tls.sent.is_none()
-        && setting.is_none()
+        && matches!(sending, Sending::Auto(_))
     {
         // Auto mTLS goes by pod; often all are alike.
         let mut sent = outcome.endpoints.iter().map(|endpoint| endpoint.sent);
@@ -260,8 +274,7 @@ fn endpoint(
     id: WorkloadId,
     workload: &Workload<'_>,
     port: &Port<'_>,
-    sent: Option<Sent>,
-    auto: bool,
+    sending: Sending<'_>,
     to: &To<'_>,
 ) -> Endpoint {
     let number = port.on_workload(workload);
@@ -271,12 +284,7 @@ fn endpoint(
         Some(Accepts::Application) => Server::Application,
         None => Server::Unknown,
     };
-    // `mtls_checker.go`: a pod without sidecar, or whose port does not accept mTLS, gets plaintext.
-    let sent = match (sent, server) {
-        (None, Server::Sidecar(Mode::Disable) | Server::Application) if auto => Some(Sent::Plaintext),
-        (None, Server::Sidecar(_)) if auto => Some(Sent::IstioMutual),
-        (sent, _) => sent,
-    };
+    let sent = sending.to(accepts);
     let cause = accepts.and_then(|accepts| match accepts {
         Accepts::Policy(Decision { by: Some((resource, span)), .. }) => at(resource, span),
         _ => None,
@@ -354,59 +362,29 @@ pub fn describe_sent(sent: Sent) -> &'static str {
     }
 }
 
-/// What the client sends to all pods alike, and the DestinationRule's setting if there is one.
-fn client_tls<'a>(
-    mesh: &Mesh<'a>,
-    caller: Caller<'_>,
-    effective: Option<&Effective<'_, 'a>>,
-    host: &Host<'a>,
-    port: &Port<'_>,
-    subset: Option<&Spanned<String>>,
-) -> (ClientTls, Option<ClientTlsSetting<'a>>) {
-    let of = |sent, why: &str, cause| ClientTls { sent, why: why.to_owned(), cause };
-    let unrouted = match caller.role {
-        Role::Bare => Some("the client has no sidecar"),
-        Role::Passthrough => Some("the client's sidecar passes it through as it is"),
-        Role::Gateway | Role::Sidecar => None,
-    };
-    if let Some(why) = unrouted {
-        return (of(Some(Sent::Plaintext), why, None), None);
-    }
-    let setting = effective.and_then(|rules| rules.client_tls(port.number, subset.map(|name| name.as_str())));
-    if let Some(setting) = setting {
-        let why = format!("tls mode {} of DestinationRule `{}`", setting.mode(), setting.resource.name.value);
-        // Gateways read credentials, sidecars do not.
-        let credential = caller.role == Role::Gateway && setting.tls.credential_name.is_some();
-        let sent = match setting.mode() {
-            "SIMPLE" if credential => Some(Sent::Simple),
-            "MUTUAL" if credential => Some(Sent::OwnCertificate),
-            _ => Sent::by(&setting),
-        };
-        return (of(sent, &why, at(setting.resource, setting.span())), Some(setting));
-    }
-    if !mesh.config.auto_mtls {
-        return (of(Some(Sent::Plaintext), "no DestinationRule says, and auto mTLS is off", None), None);
-    }
-    if host.is_external() {
-        let why = "no DestinationRule says, and the host is outside the mesh";
-        return (of(Some(Sent::Plaintext), why, None), None);
-    }
-    let tls = match mesh.assumed_mode(host) {
-        Assumed::WithoutSidecar(id) => {
+/// What the client sends to all pods alike, and why.
+fn client_tls(mesh: &Mesh<'_>, caller: Caller<'_>, sending: Sending<'_>) -> ClientTls {
+    let (why, cause) = match sending {
+        Sending::WithoutProxy if caller.role == Role::Passthrough => {
+            ("the client's sidecar passes it through as it is".to_owned(), None)
+        }
+        Sending::WithoutProxy => ("the client has no sidecar".to_owned(), None),
+        Sending::Rule(setting, _) => {
+            let rule = &setting.resource.name.value;
+            let why = format!("tls mode {} of DestinationRule `{rule}`", setting.mode());
+            (why, at(setting.resource, setting.span()))
+        }
+        Sending::AutoMtlsOff => ("no DestinationRule says, and auto mTLS is off".to_owned(), None),
+        Sending::External => ("no DestinationRule says, and the host is outside the mesh".to_owned(), None),
+        Sending::Auto(Assumed::WithoutSidecar(id)) => {
             let bare = mesh.workloads.get(id).map(|workload| workload.resource);
             let cause = bare.and_then(|resource| at(resource, resource.name.span));
-            of(Some(Sent::Plaintext), "auto mTLS: a pod of the headless Service has no sidecar", cause)
+            ("auto mTLS: a pod of the headless Service has no sidecar".to_owned(), cause)
         }
-        Assumed::Policy(decision) => {
+        Sending::Auto(Assumed::Policy(decision)) => {
             let cause = decision.by.and_then(|(resource, span)| at(resource, span));
-            let mode = decision.mode.as_str();
-            match decision.mode {
-                Mode::Disable => {
-                    of(Some(Sent::Plaintext), &format!("auto mTLS: the namespace's mode is {mode}"), cause)
-                }
-                _ => of(None, &format!("auto mTLS: the namespace's mode is {mode}"), cause),
-            }
+            (format!("auto mTLS: the namespace's mode is {}", decision.mode.as_str()), cause)
         }
     };
-    (tls, None)
+    ClientTls { sent: sending.to_all(), why, cause }
 }

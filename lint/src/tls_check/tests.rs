@@ -116,6 +116,19 @@ fn workload_strict_under_namespace_disable_gets_plaintext_from_auto_mtls() {
 }
 
 #[test]
+fn gateways_read_credentials_and_sidecars_do_not() {
+    let gateway = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: istio-ingress}\n\
+                   spec: {selector: {istio: edge}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}\n---\n\
+                   apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: edge, namespace: istio-ingress}\n\
+                   spec: {template: {metadata: {labels: {istio: edge}, annotations: {inject.istio.io/templates: gateway}}}}\n---\n";
+    let rule = rule("prod", "{host: db, trafficPolicy: {tls: {mode: SIMPLE, credentialName: db-ca}}}");
+    assert_eq!(
+        with(&format!("{gateway}{rule}{}", policy("prod", "{mtls: {mode: DISABLE}}"))),
+        ["db:5432 ok DISABLE plain db+web+job all", "db:5432 ok DISABLE tls edge all"]
+    );
+}
+
+#[test]
 fn without_auto_mtls_clients_send_plaintext_unless_a_rule_says_otherwise() {
     let config = MeshConfig::parse("mesh", "enableAutoMtls: false").unwrap();
     let text = format!("{MESH}{}", policy("prod", "{mtls: {mode: STRICT}}"));
