@@ -13,6 +13,7 @@ use coalmine_tests::http1;
 use coalmine_tests::load::{self, Until};
 use coalmine_tests::policy::{self, CANARY, TAG};
 use serde_json::{Value, json};
+use walrus::{FunctionBuilder, Module, ModuleConfig, ValType};
 
 use crate::{dist, tools};
 
@@ -40,6 +41,9 @@ pub(crate) struct Options {
 const BARS: [(&str, f64, f64); 2] =
     [("flag cookie and tag", 0.50, 0.25), ("with rollout, metric, filter state", 0.65, 0.40)];
 
+/// A module that only says "continue": what any module costs here, whatever it does.
+const IDLE: &str = "a module that does nothing";
+
 /// Enough to keep Envoy busy: with one connection its cost is mostly that of falling asleep and waking up.
 const CONNECTIONS: usize = 32;
 
@@ -60,8 +64,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let size = std::fs::metadata(coalmine_tests::module())?.len();
     println!("Envoy {}, module {:.1} KiB (at most 250)", options.envoy, size as f64 / 1024.0);
-    costs(options)?;
-    start_up(options)?;
+    let scratch = tempfile::tempdir()?;
+    let mut idle = Plugin::new(&everything());
+    idle.module = scratch.path().join("idle.wasm");
+    std::fs::write(&idle.module, idle_module()).context("cannot write a module")?;
+    costs(options, &idle)?;
+    start_up(options, &idle)?;
     if options.soak > 0 {
         soak(options)?;
     }
@@ -80,6 +88,31 @@ fn everything() -> Value {
     let mut policy = policy::rollout("checkout", 100.0);
     policy["flags"][0]["optIn"] = json!({ "cookie": { "name": "betaflag", "value": "on" } });
     policy
+}
+
+/// One callback of a stream, and what Envoy asks of every module.
+fn idle_module() -> Vec<u8> {
+    let mut module = Module::with_config(ModuleConfig::new());
+    let memory = module.memories.add_local(false, false, 1, None, None);
+    module.exports.add("memory", memory);
+    let answers = [
+        ("proxy_abi_version_0_2_1", 0, None),
+        ("proxy_on_memory_allocate", 1, Some(1024)),
+        ("proxy_on_vm_start", 2, Some(1)),
+        ("proxy_on_configure", 2, Some(1)),
+        ("proxy_on_request_headers", 3, Some(0)),
+    ];
+    for (name, parameters, answer) in answers {
+        let result: &[ValType] = if answer.is_some() { &[ValType::I32] } else { &[] };
+        let mut function = FunctionBuilder::new(&mut module.types, &vec![ValType::I32; parameters], result);
+        if let Some(answer) = answer {
+            function.func_body().i32_const(answer);
+        }
+        let arguments = (0..parameters).map(|_| module.locals.add(ValType::I32)).collect();
+        let function = function.finish(arguments, &mut module.funcs);
+        module.exports.add(name, function);
+    }
+    module.emit_wasm()
 }
 
 /// Twelve headers, with a 300-byte cookie header of eight cookies; the flag is the sixth.
@@ -108,10 +141,11 @@ fn request() -> Vec<u8> {
     )
 }
 
-fn costs(options: &Options) -> Result<()> {
-    let filters: [(&'static str, Option<Value>); 4] = [
+fn costs(options: &Options, idle: &Plugin) -> Result<()> {
+    let filters: [(&'static str, Option<Value>); 5] = [
         ("no filter", None),
         ("Lua", Some(bootstrap::lua("lua", policy::VOTING_IN_LUA))),
+        (IDLE, Some(idle.filter())),
         (BARS[0].0, Some(Plugin::new(&tagging()).filter())),
         (BARS[1].0, Some(Plugin::new(&everything()).filter())),
     ];
@@ -158,7 +192,10 @@ fn costs(options: &Options) -> Result<()> {
     let (lua, lua_marginal) = added("Lua")?;
     println!("{:<40}{:>9}{:>22}", "added by", "one", "chain of ten ÷ 10");
     println!("{:<40}{:>+9.2}{:>+22.2}", "Lua", lua, lua_marginal);
-    let mut verdict = String::new();
+    let (one, marginal) = added(IDLE)?;
+    println!("{IDLE:<40}{one:>+9.2}{marginal:>+22.2}");
+    let mut verdict =
+        format!("{IDLE:<40} {:.2} of Lua as one, {:.2} in a chain\n", one / lua, marginal / lua_marginal);
     for (name, one_bar, chain_bar) in BARS {
         let (one, marginal) = added(name)?;
         println!("{name:<40}{one:>+9.2}{marginal:>+22.2}");
@@ -195,10 +232,14 @@ fn measure(envoy: &Envoy, requests: u64) -> Result<f64> {
     Ok(spent.as_secs_f64() * 1e6 / outcome.answered as f64)
 }
 
-/// How much later Envoy is ready with the module, and what it weighs.
-fn start_up(options: &Options) -> Result<()> {
-    let bootstraps = [Bootstrap::direct(), Bootstrap::direct().plugin(&everything())];
-    let mut runs: [Vec<[f64; 3]>; 2] = Default::default();
+/// How much later Envoy is ready with a module, and what it weighs.
+fn start_up(options: &Options, idle: &Plugin) -> Result<()> {
+    let bootstraps = [
+        Bootstrap::direct(),
+        Bootstrap::direct().filter(idle.filter()),
+        Bootstrap::direct().plugin(&everything()),
+    ];
+    let mut runs: [Vec<[f64; 3]>; 3] = Default::default();
     for _ in 0..9 {
         for (bootstrap, runs) in bootstraps.iter().zip(&mut runs) {
             let envoy = Envoy::start(&options.envoy, bootstrap);
@@ -210,15 +251,13 @@ fn start_up(options: &Options) -> Result<()> {
     }
     let typical =
         |runs: &[[f64; 3]], what: usize| at(&runs.iter().map(|run| run[what]).collect::<Vec<_>>(), 0.25);
-    let [plain, with] = [0, 1].map(|which| [0, 1, 2].map(|what| typical(&runs[which], what)));
-    let later = with[0] - plain[0];
+    println!("{:<40}{:>10}{:>10}{:>14}", "start-up", "ready, ms", "CPU, ms", "resident, MiB");
+    for (name, runs) in ["no filter", IDLE, "the shipped module"].iter().zip(&runs) {
+        println!("{name:<40}{:>10.0}{:>10.0}{:>14.1}", typical(runs, 0), typical(runs, 1), typical(runs, 2));
+    }
+    let later = typical(&runs[2], 0) - typical(&runs[0], 0);
     let held = if later <= 100.0 { "holds" } else { "IS OVER" };
-    println!(
-        "ready after {:.0} ms, with the module {:.0} ms: {later:+.0} ms, bar 100 {held}",
-        plain[0], with[0]
-    );
-    println!("CPU until ready {:.0} ms, with the module {:.0} ms", plain[1], with[1]);
-    println!("resident {:.1} MiB, with the module {:.1} MiB", plain[2], with[2]);
+    println!("ready {later:+.0} ms later, bar 100 {held}");
     Ok(())
 }
 
