@@ -22,12 +22,8 @@ use crate::span::Span;
 const MAX_DELEGATION: u8 = 1;
 
 pub(super) fn graph(mesh: &Mesh<'_>) -> Graph {
-    let mut builder = Builder {
-        mesh,
-        graph: Graph::default(),
-        nodes: FxHashMap::default(),
-        edges: FxHashMap::default(),
-    };
+    let mut builder =
+        Builder { mesh, graph: Graph::default(), nodes: FxHashMap::default(), edges: FxHashMap::default() };
     let calls = calls(mesh);
     builder.gateways();
     builder.calls(&calls);
@@ -166,8 +162,9 @@ impl<'m, 'a> Builder<'m, 'a> {
         self.connect(edge, None);
     }
 
-    /// Adds the edges of a route table, rule by rule, up to the first that every request takes.
-    fn follow(&mut self, sender: Sender<'_>, table: &Table<'_, 'a>, depth: u8) -> bool {
+    /// Adds the edges of a route table, rule by rule, up to the first that every request takes. Answers whether
+    /// any rule applies, and whether there is such a first.
+    fn follow(&mut self, sender: Sender<'_>, table: &Table<'_, 'a>, depth: u8) -> (bool, bool) {
         let Table { service, kind, .. } = *table;
         let mut any = false;
         for rule in 0..service.count(kind) {
@@ -188,10 +185,10 @@ impl<'m, 'a> Builder<'m, 'a> {
                 self.delegate(sender, table, rule, &when, depth);
             }
             if is_last {
-                break;
+                return (any, true);
             }
         }
-        any
+        (any, false)
     }
 
     fn delegate(&mut self, sender: Sender<'_>, table: &Table<'_, 'a>, rule: usize, when: &str, depth: u8) {
@@ -275,21 +272,24 @@ impl<'m, 'a> Builder<'m, 'a> {
             let sender = Sender { id: &id, caller: Caller { client, proxy } };
             let host = call.host;
             let routed = matches!(call.client.proxy, Proxy::Sidecar | Proxy::Unknown);
-            let service =
-                routed.then(|| mesh.routes.for_mesh_host(call.client.namespace(), &host.name)).flatten();
             let port = call.port;
             let mut decided = false;
-            for kind in service.map_or(&[][..], |_| route_kinds(port)) {
-                let Some(service) = service else { continue };
-                let table = Table {
-                    service,
-                    kind: *kind,
-                    applies: &|source| source.admits(*kind, call.client, port.number),
-                    with_port: false,
-                    prefix: String::new(),
-                    called: Some(port.number),
-                };
-                decided |= self.follow(sender, &table, 0);
+            for kind in route_kinds(port).iter().filter(|_| routed) {
+                for service in mesh.routes.serving(call.client.namespace(), &host.name, *kind) {
+                    let table = Table {
+                        service,
+                        kind: *kind,
+                        applies: &|source| source.admits(*kind, call.client, port.number),
+                        with_port: false,
+                        prefix: String::new(),
+                        called: Some(port.number),
+                    };
+                    let (any, is_closed) = self.follow(sender, &table, 0);
+                    decided |= any;
+                    if is_closed {
+                        break;
+                    }
+                }
             }
             if !decided {
                 self.plain(sender, host, port, call.span);

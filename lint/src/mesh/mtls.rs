@@ -9,7 +9,7 @@ use super::destinations::{Client, ClientTlsSetting, Effective, Rule};
 use super::host::{is_wildcard, matches};
 use super::reach::route_kinds;
 use super::registry::{Host, Port, Protocol};
-use super::routes::{RouteKind, Target, VirtualService};
+use super::routes::{Target, VirtualService};
 use super::security::{Decision, Mode, Scope};
 use super::workloads::{Proxy, Workload, WorkloadId};
 use crate::resource::Spec;
@@ -100,9 +100,9 @@ impl<'a> Sending<'a> {
             Self::WithoutProxy
             | Self::AutoMtlsOff
             | Self::External
-            | Self::Auto(Assumed::WithoutSidecar(_) | Assumed::Policy(Decision { mode: Mode::Disable, .. })) => {
-                Some(Sent::Plaintext)
-            }
+            | Self::Auto(
+                Assumed::WithoutSidecar(_) | Assumed::Policy(Decision { mode: Mode::Disable, .. }),
+            ) => Some(Sent::Plaintext),
             Self::Auto(Assumed::Policy(_)) => None,
         }
     }
@@ -190,12 +190,8 @@ impl<'m, 'a> Servers<'m, 'a> {
     /// Collects the hosts.
     #[must_use]
     pub fn new(mesh: &'m Mesh<'a>) -> Self {
-        let mut servers = Self {
-            mesh,
-            hosts: Vec::new(),
-            by_namespace: FxHashMap::default(),
-            by_mode: Vec::new(),
-        };
+        let mut servers =
+            Self { mesh, hosts: Vec::new(), by_namespace: FxHashMap::default(), by_mode: Vec::new() };
         for host in mesh.registry.iter().filter(|host| host.selects_pods() && !host.is_external()) {
             let mut modes: Vec<Option<Mode>> = Vec::new();
             for port in &host.ports {
@@ -351,13 +347,9 @@ impl<'m, 'a> Servers<'m, 'a> {
         let (with_subset, plain): (Vec<_>, Vec<_>) =
             routes.filter(leads_here).partition(|(_, target)| target.subset().is_some());
         let mut ways: Vec<Way<'m, 'a>> = Vec::new();
-        let own = mesh.routes.for_mesh_host(client.namespace.unwrap_or(host.namespace()), &host.name);
-        let routed = own.is_some_and(|service| {
-            route_kinds(port).iter().any(|kind| match kind {
-                RouteKind::Http => !service.spec.http.is_empty(),
-                RouteKind::Tls => !service.spec.tls.is_empty(),
-                RouteKind::Tcp => !service.spec.tcp.is_empty(),
-            })
+        let caller = client.namespace.unwrap_or(host.namespace());
+        let routed = route_kinds(port).iter().any(|kind| {
+            mesh.routes.serving(caller, &host.name, *kind).iter().any(|service| service.count(*kind) > 0)
         });
         if !plain.is_empty() || !routed {
             ways.push(None);

@@ -233,21 +233,16 @@ impl<'a> Mesh<'a> {
         host: &'m Host<'a>,
         port: &Port<'a>,
     ) -> Vec<Outcome<'m, 'a>> {
-        let service = self.routes.for_mesh_host(client.namespace(), &host.name);
         let mut outcomes = Vec::new();
         let mut decided = false;
-        if let Some(service) = service {
-            for kind in route_kinds(port) {
-                let mut any = false;
-                for rule in self.rules_for(service, *kind, client, port.number) {
-                    any = true;
-                    for target in self.routes.targets_of_rule(service, *kind, rule) {
-                        if target.role == Role::Route && target.receives_requests() {
-                            outcomes.push(self.outcome(client, service, target));
-                        }
+        for kind in route_kinds(port) {
+            for (service, rule) in self.rules_of(client, &host.name, *kind, port.number) {
+                decided = true;
+                for target in self.routes.targets_of_rule(service, *kind, rule) {
+                    if target.role == Role::Route && target.receives_requests() {
+                        outcomes.push(self.outcome(client, service, target));
                     }
                 }
-                decided |= any;
             }
         }
         if !decided {
@@ -282,28 +277,27 @@ impl<'a> Mesh<'a> {
         Outcome { host, subset, workloads, via: Some((service, target)) }
     }
 
-    /// The rules of one list that a sidecar client gets for a port, in order, up to and including the
-    /// first that every request matches.
+    /// The rules of one kind that a sidecar client gets for a port of a host, in order, up to and including
+    /// the first that every request matches.
     #[must_use]
-    pub fn rules_for(
+    pub fn rules_of(
         &self,
-        service: &VirtualService<'a>,
-        kind: RouteKind,
         client: &Workload<'a>,
+        host: &str,
+        kind: RouteKind,
         port: u32,
-    ) -> Vec<usize> {
+    ) -> Vec<(&VirtualService<'a>, usize)> {
         let mut rules = Vec::new();
-        for rule in 0..service.count(kind) {
-            let sources = service.sources(kind, rule);
-            let mut admitted = sources.iter().filter(|source| source.admits(kind, client, port)).peekable();
-            if sources.is_empty() {
-                rules.push(rule);
-                break;
-            }
-            if admitted.peek().is_some() {
-                rules.push(rule);
-                if admitted.any(|source| source.unconditional) {
-                    break;
+        for service in self.routes.serving(client.namespace(), host, kind) {
+            for rule in 0..service.count(kind) {
+                let sources = service.sources(kind, rule);
+                let mut admitted =
+                    sources.iter().filter(|source| source.admits(kind, client, port)).peekable();
+                if sources.is_empty() || admitted.peek().is_some() {
+                    rules.push((service, rule));
+                }
+                if sources.is_empty() || admitted.any(|source| source.unconditional) {
+                    return rules;
                 }
             }
         }

@@ -403,6 +403,59 @@ impl<'a> Routes<'a> {
         own.iter().filter(move |target| target.kind == kind && target.rule == rule)
     }
 
+    /// The mesh's VirtualServices that a namespace sees: private ones, then those exported to it, then public
+    /// ones, each in the order of the input (a cluster goes by age).
+    #[must_use]
+    pub fn seen_by(&self, client: &str) -> Vec<&VirtualService<'a>> {
+        self.in_order(client, (0..self.list.len()).collect())
+    }
+
+    /// The VirtualServices whose rules of a kind sidecars of a namespace use for a host: one for HTTP, every one
+    /// that has the host for connections (`getConfigsForHost`).
+    #[must_use]
+    pub fn serving(&self, client: &str, host: &str, kind: RouteKind) -> Vec<&VirtualService<'a>> {
+        if kind == RouteKind::Http {
+            return self.for_mesh_host(client, host).into_iter().collect();
+        }
+        let mut services = self.in_order(client, self.with_host(host).collect());
+        services.retain(|service| service.hosts.iter().any(|own| matches(own, host)));
+        services
+    }
+
+    /// Those that a namespace sees, the order of Istio's index of VirtualServices.
+    fn in_order(&self, client: &str, mut indexes: Vec<usize>) -> Vec<&VirtualService<'a>> {
+        indexes.sort_unstable();
+        indexes.dedup();
+        let is_seen = |service: &&VirtualService<'a>| {
+            service.is_mesh() && service.export_to.reaches(client, service.namespace())
+        };
+        let mut services: Vec<_> = indexes
+            .into_iter()
+            .filter(|index| self.is_last_of_name(*index))
+            .filter_map(|index| self.list.get(index))
+            .filter(is_seen)
+            .collect();
+        services.sort_by_key(|service| match &service.export_to {
+            ExportTo::All => 2,
+            own if own.is_private(client) => 0,
+            ExportTo::Namespaces(_) => 1,
+        });
+        services
+    }
+
+    /// The mesh's VirtualServices that may have a host: by name, or by some wildcard.
+    fn with_host(&self, host: &str) -> impl Iterator<Item = usize> {
+        self.mesh_by_host.get(host).into_iter().flatten().chain(&self.mesh_wildcards).copied()
+    }
+
+    /// Of two objects with one name the later is the one that is left.
+    fn is_last_of_name(&self, index: usize) -> bool {
+        self.list.get(index).is_some_and(|service| {
+            let name = (service.namespace(), service.resource.name.as_str());
+            self.last_of_name.get(&name).is_none_or(|last| *last == index)
+        })
+    }
+
     /// The VirtualService that sidecars of a namespace use for a host: the most specific host first, then
     /// one that is private to the namespace, then the first of the input (a cluster takes the oldest).
     #[must_use]
@@ -415,17 +468,10 @@ impl<'a> Routes<'a> {
                 .map(|own| own.value.clone())
                 .reduce(|best, own| if more_specific(&own, &best) { own } else { best })
         };
-        let exact = self.mesh_by_host.get(host).into_iter().flatten();
-        let is_last = |index: &usize| {
-            self.list.get(*index).is_some_and(|service| {
-                let name = (service.namespace(), service.resource.name.as_str());
-                self.last_of_name.get(&name).is_none_or(|last| last == index)
-            })
-        };
-        let candidates = exact
-            .chain(&self.mesh_wildcards)
-            .filter(|index| is_last(index))
-            .filter_map(|index| self.list.get(*index));
+        let candidates = self
+            .with_host(host)
+            .filter(|index| self.is_last_of_name(*index))
+            .filter_map(|index| self.list.get(index));
         candidates
             .filter(|service| service.export_to.reaches(client, service.namespace()))
             .filter_map(|service| Some((service, best_host(service)?)))

@@ -380,3 +380,28 @@ fn a_credential_name_on_a_sidecar_is_no_tls_at_all_without_a_workload_selector()
     let file = format!("host: {HOST}, trafficPolicy: {{tls: {{mode: SIMPLE, caCertificates: /ca.pem}}}}");
     assert_eq!(sent(&file), Some(Sent::Simple));
 }
+
+/// `getConfigsForHost`: connections take rules from every VirtualService that has the host.
+#[test]
+fn tcp_rules_of_several_virtual_services_follow_one_another() {
+    let text = format!(
+        "{}{}{}{}",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: shop}\n\
+         spec: {selector: {app: db}, ports: [{name: tcp, port: 5432}]}\n---\n",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: shop, labels: {app: web, version: '1'}}\n---\n",
+        virtual_service(
+            "two",
+            "shop",
+            "hosts: [db], tcp: [{match: [{sourceLabels: {version: '2'}}], route: [{destination: {host: two}}]}]"
+        ),
+        virtual_service("all", "shop", "hosts: [db], tcp: [{route: [{destination: {host: all}}]}]"),
+    );
+    mesh(&text, |mesh| {
+        let host = mesh.registry.find("db.shop.svc.cluster.local", Some("shop")).unwrap();
+        let (_, web) = mesh.workloads.iter().next().unwrap();
+        let outcomes = mesh.outcomes(web, host, &host.ports[0]);
+        let via: Vec<&str> =
+            outcomes.iter().map(|outcome| outcome.via.unwrap().0.resource.name.as_str()).collect();
+        assert_eq!(via, ["all"]);
+    });
+}

@@ -340,13 +340,11 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
                 continue;
             }
             let is_own = host.workloads.contains(&id);
-            let service = mesh.routes.for_mesh_host(caller.namespace(), &host.name).filter(|_| !is_bare);
             for port in host.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
                 let mut legs = Vec::new();
                 let mut decided = false;
-                for kind in route_kinds(port) {
-                    let Some(service) = service else { continue };
-                    for rule in mesh.rules_for(service, *kind, caller, port.number) {
+                for kind in route_kinds(port).iter().filter(|_| !is_bare) {
+                    for (service, rule) in mesh.rules_of(caller, &host.name, *kind, port.number) {
                         decided = true;
                         let sources = service.sources(*kind, rule);
                         let own: Vec<&Source<'_>> =

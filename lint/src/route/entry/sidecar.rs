@@ -4,7 +4,6 @@ use super::virtual_hosts::{Serves, Table};
 use super::{Cause, Hop, HopKind, Path, Unanswerable, Way, failed, no_route, start, stopped, workload_name};
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
-use crate::mesh::host::matches;
 use crate::mesh::matching::Regexes;
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Port, Protocol};
@@ -244,10 +243,7 @@ impl<'m, 'a> Visit<'m, 'a> {
         let name = if crate::mesh::host::is_wildcard(&host.name) { &self.request.host } else { &host.name };
         let is_tls = matches!(self.request.scheme, Scheme::Https | Scheme::Tls);
         let sni = is_tls.then_some(self.request.host.as_str());
-        let table = Table { mesh: self.mesh, client: self.client, port: self.request.port };
-        let services = table.services();
-        let own = services.into_iter().filter(|service| service.hosts.iter().any(|own| matches(own, name)));
-        for service in own {
+        for service in self.mesh.routes.serving(self.client.namespace(), name, kind) {
             let chosen = rules::choose_l4(service, kind, self.builder(), sni, &self.request.host);
             if let Some((index, hop)) = chosen {
                 way.hops.push(hop);

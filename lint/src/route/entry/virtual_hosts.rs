@@ -1,10 +1,7 @@
 //! Which virtual host of a sidecar's route table an authority meets on a port (`core/httproute.go`,
 //! `core/route/route.go#separateVSHostsAndServices`). Knows names and who comes first, not what rules do.
 
-use rustc_hash::FxHashSet;
-
 use crate::mesh::Mesh;
-use crate::mesh::export::ExportTo;
 use crate::mesh::host::{is_wildcard, matches, more_specific, split_cluster_name};
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::Host;
@@ -46,28 +43,6 @@ impl<'m, 'a> Table<'m, 'a> {
         self.client.namespace()
     }
 
-    /// The mesh's VirtualServices that the client sees: private ones, then those exported to its namespace, then public
-    /// ones, each in the order of the input (a cluster goes by age).
-    pub(super) fn services(&self) -> Vec<&'m VirtualService<'a>> {
-        let namespace = self.namespace();
-        let all: Vec<&VirtualService<'a>> = self.mesh.routes.iter().collect();
-        let mut seen = FxHashSet::default();
-        // Of two objects with one name the later is the one that is left.
-        let is_last = |service: &&VirtualService<'a>| {
-            service.resource.name.is_empty() || seen.insert(service.resource.key())
-        };
-        let mut services: Vec<&'m VirtualService<'a>> = all.into_iter().rev().filter(is_last).collect();
-        services.reverse();
-        services
-            .retain(|service| service.is_mesh() && service.export_to.reaches(namespace, service.namespace()));
-        services.sort_by_key(|service| match &service.export_to {
-            ExportTo::All => 2,
-            own if own.is_private(namespace) => 0,
-            ExportTo::Namespaces(_) => 1,
-        });
-        services
-    }
-
     /// The virtual host with the most specific domain; of two with one domain the first: those of VirtualServices
     /// in order, then hosts without rules.
     pub(super) fn virtual_host(&self, name: &str, builder: Builder<'_>) -> Found<'m, 'a> {
@@ -81,7 +56,7 @@ impl<'m, 'a> Table<'m, 'a> {
             }
         };
         let called = self.called(name);
-        let services = self.services();
+        let services = self.mesh.routes.seen_by(self.namespace());
         let mut vanished = None;
         let mut taken: Vec<&str> = Vec::new();
         for service in services.iter().copied() {
