@@ -53,7 +53,7 @@ pub mod yaml;
 pub use diagnostic::{Diagnostic, Edit, Fix, Related, ResourceName, Safety, Severity};
 pub use files::{File, Files};
 pub use incremental::Incremental;
-pub use linter::{Input, lint};
+pub use linter::{Input, lint, misread};
 pub use report::{Linted, Report, Summary};
 pub use settings::Settings;
 pub use span::{FileId, Span, Spanned};

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use rustc_hash::FxHashSet;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::files::Files;
 use crate::mesh::Mesh;
 use crate::mesh::config::MeshConfig;
@@ -110,6 +110,27 @@ pub fn lint(files: &Files, settings: &Settings) -> Report {
 fn judge_files(files: &Files, settings: &Settings, input: &Input) -> Vec<Diagnostic> {
     let surroundings = input.surroundings(files);
     files.iter().flat_map(|(id, _)| judge_file(files, settings, input, &surroundings, id)).collect()
+}
+
+/// Rules whose findings mean that part of the input was not read as it was meant: whatever is asked about the rest
+/// can have a wrong answer.
+const MISREAD: [&str; 3] = ["yaml-syntax", "yaml-limits", "wrong-type"];
+
+/// What of the input, context files too, could not be read as YAML, or has a value that does not fit its field.
+/// Settings and suppressions that hide such an error hide it here too.
+#[must_use]
+pub fn misread(files: &Files, settings: &Settings, input: &Input) -> Vec<Diagnostic> {
+    let only =
+        Settings { select: MISREAD.iter().map(|rule| (*rule).to_owned()).collect(), ..settings.clone() };
+    let mut found = judge_files(files, &only, input);
+    found.retain(|diagnostic| {
+        let level = settings.level(diagnostic.rule, files.name(diagnostic.span.file));
+        diagnostic.severity == Severity::Error && level != Some(Level::Off)
+    });
+    let suppressions = Suppressions::new(files, input, settings.assume);
+    let mut kept = suppressions.apply(found, |rule| only.runs(rule)).0;
+    kept.retain(|diagnostic| MISREAD.contains(&diagnostic.rule));
+    kept
 }
 
 /// What all rules of [`lint`] find, before suppressions and the settings' severities.

@@ -256,3 +256,32 @@ fn what_cannot_be_run_is_2_with_a_place_or_an_example() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("no manifests beside it"), "{}", text(&output.stderr));
 }
+
+/// A `never` is true of a mesh that lost its routes, and must not be.
+#[test]
+fn manifests_that_cannot_be_read_are_2_with_the_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {ports: [{port: 80}]}\n";
+    let gateway = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: gw, namespace: shop}\nspec:\n  \
+                   selector: {istio: ingress}\n  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]\n";
+    let rule = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: web, namespace: shop}\nspec:\n  \
+                hosts: [a.example]\n  gateways: [gw]\n  http:\n  - match: MATCH\n    route: [{destination: {host: web}}]\n";
+    let case = "expect:\n  - {name: a, request: http://a.example/b, never: {host: web}}\n";
+    fs::write(dir.path().join("app.yaml"), format!("{service}---\n{gateway}")).unwrap();
+    fs::write(dir.path().join("a.routes.yaml"), case).unwrap();
+    for (test_of_path, place) in [
+        ("[{uri: {prefix: /c}}]", ""),
+        ("[{uri: {prefix: /c}]", "vs.yaml:8:"),
+        ("{uri: {prefix: /c}}", "vs.yaml:8:5: "),
+    ] {
+        fs::write(dir.path().join("vs.yaml"), rule.replace("MATCH", test_of_path)).unwrap();
+        let output = test(dir.path(), &["."]);
+        let wanted = if place.is_empty() { 0 } else { 2 };
+        assert_eq!(output.status.code(), Some(wanted), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(place), "{}", text(&output.stderr));
+    }
+    // Nothing to exercise is not everything exercised.
+    fs::remove_file(dir.path().join("vs.yaml")).unwrap();
+    let output = test(dir.path(), &["."]);
+    assert!(!text(&output.stdout).contains("100 %"), "{}", text(&output.stdout));
+}

@@ -244,6 +244,24 @@ fn wrong_usage_is_2_and_says_what_there_is() {
 }
 
 #[test]
+fn what_cannot_be_read_is_said_with_its_place() {
+    let file = "2-split/30-greeter-virtual-service.yaml";
+    // A syntax error, and text in place of a list.
+    for (from, to, place) in
+        [("spec:\n", "spec: [\n", ":"), ("  http:\n", "  http: none\n  was:\n", ":12:9: ")]
+    {
+        let wanted = format!("{file}{place}");
+        let dir = broken("weighted", file, from, to);
+        let args = ["--to", "http://greeter.example/", "--step", "2-split"];
+        let output = route(dir.path(), &args);
+        assert!(text(&output.stderr).contains(&wanted), "{}", text(&output.stderr));
+        let (json, _) = ask_in(dir.path(), &args);
+        let notes = json["notes"].as_array().unwrap();
+        assert!(notes.iter().any(|note| note.as_str().unwrap().contains(&wanted)), "{notes:?}");
+    }
+}
+
+#[test]
 fn several_deployments_are_a_question() {
     let args = ["voting-flag", "weighted-sticky", "--to", "http://a/"];
     let output = route(&manifests(), &args);

@@ -12,12 +12,12 @@ use coalmine::rollout::order::ProposedStep;
 use coalmine::rollout::plan::Verb;
 use coalmine::rollout::{Moment, Proposal, Rollout, StepReport, check, rewrite};
 use coalmine::settings::{Action, Step};
-use coalmine::{FileId, Files, Linted, Settings, Severity};
+use coalmine::{FileId, Files, Input, Linted, Settings, Severity};
 use serde_json::{Value, json};
 
 use super::args::{Common, FailOn};
 use super::input::{CONFIG, Deployment};
-use super::{Exit, human, input};
+use super::{Exit, human, input, state};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct RolloutArgs {
@@ -63,6 +63,9 @@ pub(crate) fn run(args: &RolloutArgs, common: &Common, color: bool) -> Result<Ex
             Some(path) => Some(add_order(&mut files, path)?),
             None => None,
         };
+        for problem in state::misread(&files, &settings, &Input::read(&files, &settings)) {
+            eprintln!("coalmine: {problem}");
+        }
         let mut result = check(&files, &settings, order);
         if args.write_order
             && let Proposal::Order(steps) = &result.proposal

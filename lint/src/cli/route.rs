@@ -84,7 +84,11 @@ pub(crate) fn run(args: &RouteArgs, common: &Common, color: bool) -> Result<Exit
         let mesh = view.mesh();
         let known = Known { now, env: keys(&mesh) };
         match trace(&mesh, &request, &known) {
-            Ok(trace) => {
+            Ok(mut trace) => {
+                if args.format == RouteFormat::Json {
+                    // People have them on standard error.
+                    trace.notes.extend(view.misread.iter().cloned());
+                }
                 let followed = args.follow.then(|| follow(&mesh, &trace, &known));
                 answers.push(answer(args, view, &request, &trace, followed.as_deref(), color));
             }

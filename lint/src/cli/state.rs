@@ -2,10 +2,11 @@
 #![allow(dead_code)] // the commands that ask follow one by one
 
 use anyhow::{Result, bail};
+use coalmine::line_index::{ColumnUnit, LineIndex};
 use coalmine::mesh::Mesh;
 use coalmine::mesh::config::MeshConfig;
 use coalmine::states::{State, states};
-use coalmine::{Files, Input, Settings};
+use coalmine::{Files, Input, Settings, Span};
 
 use super::args::{Common, StateArgs};
 use super::input;
@@ -16,6 +17,8 @@ pub(crate) struct View<'v> {
     pub settings: &'v Settings,
     pub input: &'v Input,
     pub config: &'v MeshConfig,
+    /// What could not be read as it was meant, each with its place: the answer may be wrong without it.
+    pub misread: &'v [String],
     states: &'v [State<'v>],
     chosen: usize,
 }
@@ -52,6 +55,19 @@ impl<'v> View<'v> {
     }
 }
 
+/// `file:line:column: what is wrong` for everything that could not be read as it was meant.
+pub(super) fn misread(files: &Files, settings: &Settings, input: &Input) -> Vec<String> {
+    let found = coalmine::misread(files, settings, input);
+    found.iter().map(|problem| at(files, problem.span, &problem.message)).collect()
+}
+
+/// `file:line:column: message`
+pub(super) fn at(files: &Files, span: Span, message: &str) -> String {
+    let text = files.text(span.file);
+    let at = LineIndex::new(text).line_column(text, span.start, ColumnUnit::Scalars);
+    format!("{}:{}:{}: {message}", files.name(span.file), at.line + 1, at.column + 1)
+}
+
 /// Answers for each deployment that the paths name. What could not be read is named on standard error, and
 /// fails the command after the rest was answered.
 ///
@@ -79,11 +95,16 @@ pub(crate) fn each(
         known.extend(states.iter().filter_map(|state| state.step.map(str::to_owned)));
         let Some(chosen) = chosen else { continue };
         answered = true;
+        let misread = misread(&deployment.files, &deployment.settings, &input);
+        for problem in &misread {
+            eprintln!("coalmine: {problem}");
+        }
         answer(&View {
             files: &deployment.files,
             settings: &deployment.settings,
             input: &input,
             config: &config,
+            misread: &misread,
             states: &states,
             chosen,
         })?;

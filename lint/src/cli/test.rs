@@ -10,7 +10,6 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use coalmine::expect::{self, Deployment, Problem, Report, Suite};
-use coalmine::line_index::{ColumnUnit, LineIndex};
 use coalmine::render::expect as render;
 use coalmine::route::Known;
 use coalmine::states::states;
@@ -20,6 +19,7 @@ use super::Exit;
 use super::args::Common;
 use super::input::{self, deployment_folder, is_expectations};
 use super::route::keys;
+use super::state;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct TestArgs {
@@ -80,6 +80,7 @@ pub(crate) fn run(args: &TestArgs, common: &Common, color: bool) -> Result<Exit>
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut done: Vec<Done> = Vec::new();
     let mut problems: Vec<String> = Vec::new();
+    let mut misread: Vec<String> = Vec::new();
     for deployment in read.deployments {
         let mut files = deployment.files;
         let input = Input::read(&files, &deployment.settings);
@@ -92,6 +93,10 @@ pub(crate) fn run(args: &TestArgs, common: &Common, color: bool) -> Result<Exit>
         }
         if let Some(file) = sources.first().filter(|_| input.resources.is_empty()) {
             bail!("{}: there are no manifests beside it", files.name(*file));
+        }
+        if !sources.is_empty() {
+            // An object that was dropped or misread makes claims true that are not.
+            misread.extend(state::misread(&files, &deployment.settings, &input));
         }
         let mut suites: Vec<Suite> = Vec::new();
         for file in sources {
@@ -120,6 +125,9 @@ pub(crate) fn run(args: &TestArgs, common: &Common, color: bool) -> Result<Exit>
     if !problems.is_empty() {
         bail!("these expectations cannot be run:\n{}", problems.join("\n"));
     }
+    if !misread.is_empty() {
+        bail!("these manifests cannot be read as they are meant:\n{}", misread.join("\n"));
+    }
     if done.iter().all(|done| done.report.results().next().is_none()) {
         match &args.filter {
             Some(text) if !done.is_empty() => bail!("--filter {text}: no expectation's name contains it"),
@@ -142,7 +150,7 @@ fn print(args: &TestArgs, done: &[Done], color: bool) -> Result<Exit> {
     let failed = done.iter().any(|done| done.report.results().any(|result| !result.passed()));
     let uncovered = args
         .min_coverage
-        .is_some_and(|least| done.iter().any(|done| done.report.coverage.percent() < f64::from(least)));
+        .is_some_and(|least| done.iter().any(|done| done.report.coverage.is_less_than(f64::from(least))));
     if uncovered && args.format != TestFormat::Human {
         eprintln!("coalmine: less than {} % of the routes are exercised", args.min_coverage.unwrap_or(100));
     }
@@ -180,7 +188,5 @@ fn test_cases(input: &Input) -> Vec<FileId> {
 
 /// `file:line:column: what is wrong`
 fn describe(files: &Files, problem: &Problem) -> String {
-    let text = files.text(problem.span.file);
-    let at = LineIndex::new(text).line_column(text, problem.span.start, ColumnUnit::Scalars);
-    format!("{}:{}:{}: {}", files.name(problem.span.file), at.line + 1, at.column + 1, problem.message)
+    state::at(files, problem.span, &problem.message)
 }

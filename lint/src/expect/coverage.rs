@@ -24,14 +24,20 @@ impl Coverage {
         self.rules.iter().filter(|rule| rule.exercised).count()
     }
 
-    /// As a number from 0 to 100; 100 when there is no rule.
+    /// As a number from 0 to 100; `None` when there is no rule.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
-    pub fn percent(&self) -> f64 {
+    pub fn percent(&self) -> Option<f64> {
         match self.rules.len() {
-            0 => 100.0,
-            all => self.exercised() as f64 * 100.0 / all as f64,
+            0 => None,
+            all => Some(self.exercised() as f64 * 100.0 / all as f64),
         }
+    }
+
+    /// Whether less than this many percent were gone through. Where there is no rule nothing is left out.
+    #[must_use]
+    pub fn is_less_than(&self, percent: f64) -> bool {
+        self.percent().is_some_and(|own| own < percent)
     }
 }
 

@@ -75,7 +75,8 @@ struct JsonLine<'a> {
 struct JsonCoverage<'a> {
     exercised: usize,
     total: usize,
-    percent: f64,
+    /// Null when there is no rule.
+    percent: Option<f64>,
     rules: Vec<JsonRule<'a>>,
 }
 

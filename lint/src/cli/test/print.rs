@@ -126,7 +126,12 @@ impl Printer<'_> {
 
     fn coverage(&mut self, tested: &Tested<'_>, least: Option<u8>) {
         let coverage = &tested.report.coverage;
-        let (exercised, total, percent) = (coverage.exercised(), coverage.rules.len(), coverage.percent());
+        let (exercised, total) = (coverage.exercised(), coverage.rules.len());
+        let Some(percent) = coverage.percent() else {
+            let text = self.paint(YELLOW, "routes exercised: none, there are no routes in these states");
+            let _ = writeln!(self.out, "{text}\n");
+            return;
+        };
         let code = match least {
             Some(least) if percent < f64::from(least) => RED,
             _ if exercised < total => YELLOW,
