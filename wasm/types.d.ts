@@ -470,6 +470,8 @@ export type RouteEndpoint = {
 
 /** What comes of a request. */
 export type RouteEnd = { "kind": "answered" } | { "kind": "leaves", reason: string, } | { "kind": "redirect", status: number, location: string, } | { "kind": "direct", status: number, body: string | null, } | { "kind": "failed", flag: string, flagMeans: string, status: number | null, reason: string, place: Cause | null,
+/** Only some of the pods fail, and the others answer: `endpoints` says which. */
+partly: boolean,
 };
 
 /** A header of a decision. */

@@ -57,10 +57,7 @@ impl Trace {
     /// The first failure that some share of the requests meets.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
-        self.outcomes().find_map(|outcome| match &outcome.end {
-            End::Failed(failure) => Some(failure),
-            _ => None,
-        })
+        self.outcomes().find_map(|outcome| outcome.end.failure())
     }
 }
 
@@ -212,8 +209,25 @@ pub struct Outcome {
     pub forwarded: Forwarded,
     /// The pods behind it.
     pub endpoints: Vec<Endpoint>,
-    /// What comes of it: answered when at least one pod answers.
+    /// What comes of it: answered when all pods that take requests answer.
     pub end: End,
+}
+
+impl Outcome {
+    /// The pods that take the requests: those with the port, without those that are scaled to 0 unless there are no
+    /// others.
+    #[must_use]
+    pub fn called(&self) -> Vec<&Endpoint> {
+        let with_port = self.endpoints.iter().filter(|endpoint| endpoint.port.is_some());
+        let (idle, there): (Vec<&Endpoint>, Vec<&Endpoint>) =
+            with_port.partition(|endpoint| endpoint.end.failure().is_some_and(|f| f.flag == Flag::Uh));
+        if there.is_empty() { idle } else { there }
+    }
+
+    /// The pods that answer.
+    pub fn answering(&self) -> impl Iterator<Item = &Endpoint> {
+        self.called().into_iter().filter(|endpoint| endpoint.end.failure().is_none())
+    }
 }
 
 /// What a client sends and why.
@@ -266,6 +280,8 @@ pub enum Server {
 pub enum End {
     /// Pods of the input answer.
     Answered,
+    /// Some of the pods answer, and others do not, for this reason; how many of each is not in the manifests.
+    Partly(Failure),
     /// It leaves for a host outside the mesh, or for pods that are not in the input; the text says which.
     Leaves(String),
     /// The proxy answers with a redirect.
@@ -284,6 +300,17 @@ pub enum End {
     },
     /// Nothing answers.
     Failed(Failure),
+}
+
+impl End {
+    /// Why some or all of the requests get no answer.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Partly(failure) | Self::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
 }
 
 /// Why nothing answers.

@@ -317,11 +317,6 @@ fn outcomes(trace: &Trace) -> impl Iterator<Item = &Outcome> {
     trace.outcomes().filter(|outcome| !outcome.share.is_none())
 }
 
-/// The pods that are called; a named port that pods lack makes them no endpoints.
-fn called(outcome: &Outcome) -> impl Iterator<Item = &Endpoint> {
-    outcome.endpoints.iter().filter(|endpoint| endpoint.port.is_some())
-}
-
 /// A finding with the share it is about.
 fn found(outcome: &Outcome, text: &str) -> String {
     if outcome.share == Share::ALL {
@@ -333,16 +328,16 @@ fn found(outcome: &Outcome, text: &str) -> String {
 
 /// Why not everything of an outcome is answered by what the target describes.
 fn not_at(target: &Target, outcome: &Outcome) -> Option<String> {
-    if !matches!(outcome.end, End::Answered | End::Leaves(_)) {
+    if !matches!(outcome.end, End::Answered | End::Partly(_) | End::Leaves(_)) {
         return Some(found(outcome, &ended(outcome)));
     }
-    let mut pods = called(outcome).peekable();
+    let mut pods = outcome.called().into_iter().peekable();
     if pods.peek().is_none() {
         return target.miss(outcome, None).map(|has| found(outcome, &format!("{has} ({})", ended(outcome))));
     }
     pods.find_map(|pod| {
         let has = match &pod.end {
-            End::Failed(failure) => Some(failure.reason.clone()),
+            End::Partly(failure) | End::Failed(failure) => Some(failure.reason.clone()),
             _ => target.miss(outcome, Some(pod)),
         };
         let at = name(&pod.workload.object);
@@ -358,7 +353,7 @@ fn led_there(target: &Target, trace: &Trace) -> Option<String> {
     let all =
         trace.outcomes().map(|outcome| (outcome, "")).chain(trace.mirrors().map(|copy| (copy, "a copy: ")));
     all.filter(|(outcome, _)| !outcome.share.is_none()).find_map(|(outcome, kind)| {
-        let pods: Vec<Option<&Endpoint>> = called(outcome).map(Some).collect();
+        let pods: Vec<Option<&Endpoint>> = outcome.called().into_iter().map(Some).collect();
         let pods = if pods.is_empty() { vec![None] } else { pods };
         // An answer of the proxy's own is nowhere.
         let is_somewhere = outcome.host.is_some() || !outcome.cluster.is_empty();
@@ -372,9 +367,9 @@ fn led_there(target: &Target, trace: &Trace) -> Option<String> {
 fn strays(target: &Target, trace: &Trace, reached: &mut usize) -> Option<String> {
     for outcome in outcomes(trace).chain(trace.mirrors().filter(|copy| !copy.share.is_none())) {
         match &outcome.end {
-            End::Failed(_) => return Some(found(outcome, &ended(outcome))),
+            End::Partly(_) | End::Failed(_) => return Some(found(outcome, &ended(outcome))),
             // What is not in the input has no version to judge.
-            End::Leaves(_) if called(outcome).next().is_none() => *reached += 1,
+            End::Leaves(_) if outcome.called().is_empty() => *reached += 1,
             End::Answered | End::Leaves(_) => {
                 if let Some(not_there) = not_at(target, outcome) {
                     return Some(not_there);
@@ -395,7 +390,7 @@ fn is_called(key: &str, outcome: &Outcome) -> bool {
     if !matches!(outcome.end, End::Answered | End::Leaves(_)) {
         return false;
     }
-    let mut pods = called(outcome).peekable();
+    let mut pods = outcome.called().into_iter().peekable();
     let some = pods.peek().is_some();
     outcome.subset.as_ref().is_some_and(|(subset, _)| subset == key)
         || (some && pods.all(|pod| pod.version.as_deref() == Some(key) || pod.workload.object.name == key))
@@ -428,7 +423,7 @@ fn not_shared(shares: &[(String, Share)], trace: &Trace) -> Option<String> {
 /// The status that a proxy answers with; `none` when nobody does; nothing when pods answer.
 fn status(end: &End) -> Option<String> {
     match end {
-        End::Answered | End::Leaves(_) => None,
+        End::Answered | End::Partly(_) | End::Leaves(_) => None,
         End::Redirect { status, .. } | End::Direct { status, .. } => Some(status.to_string()),
         End::Failed(failure) => {
             Some(failure.status.map_or_else(|| "none".to_owned(), |status| status.to_string()))
@@ -440,8 +435,12 @@ fn status(end: &End) -> Option<String> {
 fn ended(outcome: &Outcome) -> String {
     match &outcome.end {
         End::Answered => {
-            let pods: Vec<String> = called(outcome).map(|pod| name(&pod.workload.object)).collect();
+            let pods: Vec<String> = outcome.answering().map(|pod| name(&pod.workload.object)).collect();
             format!("answered by {}", pods.join(", "))
+        }
+        End::Partly(failure) => {
+            let pods: Vec<String> = outcome.answering().map(|pod| name(&pod.workload.object)).collect();
+            format!("answered by {}, or {}: {}", pods.join(", "), failed(failure), failure.reason)
         }
         End::Leaves(reason) => format!("leaves: {reason}"),
         End::Redirect { status, location } => format!("{status} redirect to {location}"),
@@ -524,7 +523,7 @@ fn outcome_lines(outcome: &Outcome, lines: &mut Vec<Line>) {
             lines.push(Line { text, span: Some(cause.span) });
         }
     }
-    for pod in called(outcome) {
+    for pod in outcome.called() {
         let version = pod.version.as_ref().map_or_else(String::new, |version| format!(", version {version}"));
         let text = format!("  pods of {}{version}", name(&pod.workload.object));
         lines.push(Line { text, span: Some(pod.workload.span) });
@@ -535,7 +534,7 @@ fn outcome_lines(outcome: &Outcome, lines: &mut Vec<Line>) {
     }
     match &outcome.end {
         End::Answered => {}
-        End::Failed(failure) => {
+        End::Partly(failure) | End::Failed(failure) => {
             lines.push(Line { text: format!("  {}", failed(failure)), span: span(failure.cause.as_ref()) });
         }
         _ => lines.push(Line { text: format!("  {}", ended(outcome)), span: None }),

@@ -97,9 +97,13 @@ spec:
 "#;
 
 fn report(expectations: &str) -> (Files, Result<Report, String>) {
+    report_of(SHOP, expectations)
+}
+
+fn report_of(manifests: &str, expectations: &str) -> (Files, Result<Report, String>) {
     let settings = Settings::default();
     let mut files = Files::new();
-    files.add("shop.yaml", SHOP);
+    files.add("shop.yaml", manifests);
     let input = Input::read(&files, &settings);
     let config = input.mesh_config(&settings);
     let states = states(&files, &input.resources, &settings);
@@ -130,8 +134,13 @@ fn report(expectations: &str) -> (Files, Result<Report, String>) {
 /// What one expectation finds wrong: `claim: found`; empty when it is met.
 #[track_caller]
 fn found(expectation: &str) -> Vec<String> {
+    found_in(SHOP, expectation)
+}
+
+#[track_caller]
+fn found_in(manifests: &str, expectation: &str) -> Vec<String> {
     let text = format!("expect:\n  - name: it\n    {}\n", expectation.replace('\n', "\n    "));
-    let (_, report) = report(&text);
+    let (_, report) = report_of(manifests, &text);
     let report = report.unwrap();
     let failures = report.results().flat_map(|result| &result.failures);
     failures
@@ -182,6 +191,35 @@ fn reaches_tests_pods_destination_and_the_request_as_it_is_sent() {
         ("{headers: {x-other: a}}", "no header x-other"),
     ] {
         is_not_met(&format!("{FLAG}reaches: {target}"), why);
+    }
+}
+
+#[test]
+fn pods_that_do_not_answer_beside_others_that_do_are_no_answer() {
+    // The second version listens elsewhere; `other` is behind neither subset.
+    let text = SHOP.replacen(
+        "image: web:2, ports: [{containerPort: 8080}]",
+        "image: web:2, ports: [{containerPort: 9090}]",
+        1,
+    );
+    let request = "request: {url: http://web/, from: deployment/shop/api-2}\n";
+    for (claim, why) in [
+        ("reaches: {host: web}", "nothing in `web-2` listens on port 8080"),
+        ("only: {host: web}", "answered by Deployment shop/web-1, or 503 UF"),
+        ("shares: {web-1: 100%}", "100 % answered by Deployment shop/web-1, or 503 UF"),
+        ("flag: UF", "answered by Deployment shop/web-1, or 503 UF"),
+        ("status: 503", "answered by Deployment shop/web-1, or 503 UF"),
+        ("never: {workload: web-2}", "reaches Deployment shop/web-2"),
+    ] {
+        let found = found_in(&text, &format!("{request}{claim}"));
+        assert!(found.len() == 1 && found[0].contains(why), "{claim}\n{found:?}");
+    }
+    // Pods that are scaled to 0 take no requests beside others.
+    let text = SHOP.replacen("selector: {matchLabels: {app: web, version: v2}}", "replicas: 0", 1);
+    for claim in
+        ["reaches: {version: v1}", "only: {version: v1}", "never: {version: v2}", "shares: {v1: 100%}"]
+    {
+        assert_eq!(found_in(&text, &format!("{request}{claim}")), [""; 0], "{claim}");
     }
 }
 

@@ -297,6 +297,8 @@ enum JsonEnd<'a> {
         status: Option<u32>,
         reason: &'a str,
         place: Option<JsonCause<'a>>,
+        /// Only some of the pods fail, and the others answer: `endpoints` says which.
+        partly: bool,
     },
 }
 
@@ -467,12 +469,14 @@ impl<'f> Writer<'f> {
             End::Leaves(reason) => JsonEnd::Leaves { reason },
             End::Redirect { status, location } => JsonEnd::Redirect { status: *status, location },
             End::Direct { status, body } => JsonEnd::Direct { status: *status, body: body.as_deref() },
-            End::Failed(Failure { flag, status, reason, cause }) => JsonEnd::Failed {
+            End::Partly(Failure { flag, status, reason, cause })
+            | End::Failed(Failure { flag, status, reason, cause }) => JsonEnd::Failed {
                 flag: flag.as_str(),
                 flag_means: flag.describe(),
                 status: *status,
                 reason,
                 place: self.maybe(cause.as_ref()),
+                partly: matches!(end, End::Partly(_)),
             },
         }
     }

@@ -414,6 +414,6 @@ pub(super) fn describe_end(end: &End) -> String {
         End::Redirect { status, location } => format!("{status} to {location}"),
         End::Direct { status, body: Some(body) } => format!("{status} {body}"),
         End::Direct { status, body: None } => status.to_string(),
-        End::Failed(failure) => failure.reason.clone(),
+        End::Partly(failure) | End::Failed(failure) => failure.reason.clone(),
     }
 }

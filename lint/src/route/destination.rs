@@ -237,9 +237,7 @@ fn without_pods(host: &Host<'_>, to: &To<'_>) -> End {
 
 /// What comes of a destination given what comes of its pods.
 fn whole(mesh: &Mesh<'_>, host: &Host<'_>, port: &Port<'_>, to: &To<'_>, outcome: &Outcome) -> End {
-    let is_idle = |endpoint: &Endpoint| matches!(&endpoint.end, End::Failed(f) if f.flag == Flag::Uh);
-    let behind: Vec<&Endpoint> =
-        outcome.endpoints.iter().filter(|endpoint| endpoint.port.is_some()).collect();
+    let behind = outcome.called();
     if behind.is_empty() {
         if !mesh.knows_workloads(host.namespace()) {
             return End::Leaves(format!("the pods of `{}` are not in the input", host.name));
@@ -259,13 +257,17 @@ fn whole(mesh: &Mesh<'_>, host: &Host<'_>, port: &Port<'_>, to: &To<'_>, outcome
         };
         return End::Failed(Failure { flag: Flag::Uh, status: to.status(503), reason, cause });
     }
-    // Pods that are not there take no requests from those that are.
-    let (idle, behind): (Vec<&Endpoint>, Vec<&Endpoint>) = behind.into_iter().partition(|e| is_idle(e));
-    let behind = if behind.is_empty() { idle } else { behind };
-    match behind.iter().find(|endpoint| !matches!(endpoint.end, End::Failed(_))) {
-        Some(endpoint) => endpoint.end.clone(),
-        None => behind.first().map_or(End::Answered, |endpoint| endpoint.end.clone()),
+    let failures: Vec<(&Endpoint, &Failure)> =
+        behind.iter().filter_map(|endpoint| Some((*endpoint, endpoint.end.failure()?))).collect();
+    let Some((_, first)) = failures.first() else { return End::Answered };
+    if failures.len() == behind.len() {
+        return End::Failed((*first).clone());
     }
+    // The load balancer picks among pods; how many there are of each is not known.
+    let names: Vec<&str> =
+        failures.iter().map(|(endpoint, _)| endpoint.workload.object.name.as_str()).collect();
+    let reason = format!("some of the pods do not answer ({}): {}", names.join(", "), first.reason);
+    End::Partly(Failure { reason, ..(*first).clone() })
 }
 
 /// The pods of one workload.

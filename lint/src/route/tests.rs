@@ -111,6 +111,11 @@ fn ask(mesh: &Mesh<'_>, request: &Request) -> Trace {
 /// `web-v1`, `404 NR`, `301 https://…`: each outcome in a word.
 fn word(outcome: &Outcome) -> String {
     match &outcome.end {
+        End::Partly(failure) => {
+            let names: Vec<&str> =
+                outcome.answering().map(|endpoint| endpoint.workload.object.name.as_str()).collect();
+            format!("{} or {}", names.join("+"), failure.flag.as_str())
+        }
         End::Failed(failure) => {
             let status = failure.status.map_or("-".to_owned(), |status| status.to_string());
             format!("{status} {}", failure.flag.as_str())
@@ -156,6 +161,31 @@ fn the_first_rule_that_matches_takes_the_request() {
     // A prefix knows no segments.
     assert_eq!(goes(&http, "http://a/apix", &[]), "web-v2");
     assert_eq!(goes(&http, "http://a/API", &[]), "web-v1");
+}
+
+#[test]
+fn requests_that_some_of_the_pods_do_not_answer_are_not_answered() {
+    let text = [
+        service("db", "{name: tcp-redis, port: 6379}, {name: tcp-sql, port: 3306}"),
+        workload("db", "redis", "ports: [{containerPort: 6379}]"),
+        workload("db", "sql", "ports: [{containerPort: 3306}]"),
+        app("cat", "v1"),
+    ]
+    .concat();
+    with(&text, |mesh| {
+        let request = from_workload("cat-v1", "tcp://db:6379");
+        assert_eq!(words(mesh, &request), "db-redis or UF");
+        let trace = ask(mesh, &request);
+        let failure = trace.failure().unwrap();
+        assert!(failure.reason.starts_with("some of the pods do not answer (db-sql): "), "{failure:?}");
+        assert_eq!(failure.status, None);
+    });
+    // Pods that are not there take no requests.
+    with(&text.replacen("template:", "replicas: 0\n  template:", 1), |mesh| {
+        let request = from_workload("cat-v1", "tcp://db:3306");
+        let trace = ask(mesh, &request);
+        assert!(trace.failure().is_none(), "{trace:#?}");
+    });
 }
 
 /// Trap 16: what no rule takes has no default.

@@ -98,7 +98,7 @@ fn texts(mesh: &Mesh<'_>, ask: &Ask, own: &Outcome, by: &str) -> Vec<(String, f6
             vec![(outcome::direct(*status, body.as_deref().unwrap_or_default(), by), share)]
         }
         End::Leaves(_) => vec![(outcome::passes(), share)],
-        End::Failed(_) | End::Answered => {
+        End::Failed(_) | End::Partly(_) | End::Answered => {
             // Pods that are not there get nothing while others are.
             let behind: Vec<&Endpoint> = own.endpoints.iter().filter(|endpoint| is_there(endpoint)).collect();
             let share = if behind.is_empty() { share } else { share / behind.len() as f64 };

@@ -270,7 +270,7 @@ fn outcome_rows(outcome: &Outcome, number: usize, of: Share, rows: &mut Vec<Row>
     let number = (!has_destination).then_some(number);
     let label = if has_destination { String::new() } else { label };
     rows.push(Row { number, label, text, place, tone });
-    if let End::Failed(failure) = &outcome.end {
+    if let Some(failure) = outcome.end.failure() {
         rows.push(Row {
             number: None,
             label: String::new(),
@@ -299,14 +299,10 @@ fn endpoint_text(endpoint: &Endpoint) -> (String, bool) {
 
 fn end(end: &End, outcome: &Outcome) -> (String, Tone, Option<Span>) {
     match end {
-        End::Answered => {
-            let answering: Vec<String> = outcome
-                .endpoints
-                .iter()
-                .filter(|endpoint| endpoint.end == End::Answered && endpoint.port.is_some())
-                .map(|endpoint| endpoint.workload.object.name.clone())
-                .collect();
-            (format!("answered by {}", answering.join(", ")), Tone::Good, None)
+        End::Answered => (format!("answered by {}", answering(outcome)), Tone::Good, None),
+        End::Partly(failure) => {
+            let text = format!("answered by {}, or {}", answering(outcome), failed(failure));
+            (text, Tone::Bad, span(failure.cause.as_ref()))
         }
         End::Leaves(text) => (format!("leaves: {text}"), Tone::Good, None),
         End::Redirect { status, location } => {
@@ -318,6 +314,12 @@ fn end(end: &End, outcome: &Outcome) -> (String, Tone, Option<Span>) {
         }
         End::Failed(failure) => (failed(failure), Tone::Bad, span(failure.cause.as_ref())),
     }
+}
+
+fn answering(outcome: &Outcome) -> String {
+    let names: Vec<&str> =
+        outcome.answering().map(|endpoint| endpoint.workload.object.name.as_str()).collect();
+    names.join(", ")
 }
 
 /// `503 UH, no healthy upstream`
@@ -341,7 +343,7 @@ fn mirror_rows(mirror: &Outcome, number: usize, rows: &mut Vec<Row>) {
         tone: Tone::Plain,
     });
     rows.push(Row { number: None, label: String::new(), text, place, tone });
-    if let End::Failed(failure) = &mirror.end {
+    if let Some(failure) = mirror.end.failure() {
         rows.push(Row {
             number: None,
             label: String::new(),

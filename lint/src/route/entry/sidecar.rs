@@ -256,7 +256,7 @@ impl<'m, 'a> Visit<'m, 'a> {
         }
         let mut path = self.plain(way, host, Role::Sidecar);
         if let Some(outcome) = path.outcomes.first_mut()
-            && let End::Failed(failure) = &mut outcome.end
+            && let End::Partly(failure) | End::Failed(failure) = &mut outcome.end
         {
             failure.status = None;
         }
