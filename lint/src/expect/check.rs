@@ -368,8 +368,7 @@ fn strays(target: &Target, trace: &Trace, reached: &mut usize) -> Option<String>
     for outcome in outcomes(trace).chain(trace.mirrors().filter(|copy| !copy.share.is_none())) {
         match &outcome.end {
             End::Partly(_) | End::Failed(_) => return Some(found(outcome, &ended(outcome))),
-            // What is not in the input has no version to judge.
-            End::Leaves(_) if outcome.called().is_empty() => *reached += 1,
+            // What leaves is nowhere unless the destination itself is what is asked for.
             End::Answered | End::Leaves(_) => {
                 if let Some(not_there) = not_at(target, outcome) {
                     return Some(not_there);

@@ -279,6 +279,34 @@ fn only_needs_answers() {
 }
 
 #[test]
+fn what_leaves_is_no_pod_of_any_version() {
+    let leaves = "request: {url: http://google.example/, from: deployment/shop/web-1}\n";
+    for target in ["{version: v1}", "{workload: web-1}", "{mtls: strict}", "{subset: one}", "{host: web}"] {
+        is_not_met(&format!("{leaves}only: {target}"), "leaves: `google.example` is not in the mesh");
+    }
+}
+
+#[test]
+fn a_host_that_istio_does_not_complete_is_no_destination() {
+    let text = SHOP.replacen("subset: three", "subset: one", 1).replacen(
+        "{destination: {host: web.shop.svc.cluster.local, subset: one}}",
+        "{destination: {host: web.shop, subset: one}}",
+        1,
+    );
+    let request = "request: http://shop.example/gone\n";
+    for claim in [
+        "only: {version: v1, mtls: strict}",
+        "reaches: {subset: one}",
+        "shares: {one: 100%}",
+        "reaches: {host: web}",
+    ] {
+        let found = found_in(&text, &format!("{request}{claim}"));
+        assert!(found.len() == 1 && found[0].contains("503 NC"), "{claim}\n{found:?}");
+    }
+    assert_eq!(found_in(&text, &format!("{request}flag: NC")), [""; 0]);
+}
+
+#[test]
 fn a_workload_can_be_asked_for_its_calls() {
     is_met("request: {from: deployment/shop/web-1}\nfollow: true\nonly: {version: v2}");
     is_not_met("request: {from: deployment/shop/web-1}\nfollow: true\nonly: {version: v1}", "version v2");

@@ -118,7 +118,16 @@ pub(super) fn outcome(
             None if mesh.knows_host(to.host) => {
                 missing(format!("no Service or ServiceEntry has the host `{}`", to.host), None)
             }
-            None => End::Leaves(format!("`{}` is not in the input", to.host)),
+            None => match mesh.meant_by_partial(to.host) {
+                Some(meant) => missing(
+                    format!(
+                        "Istio does not complete `{}`, so no cluster has that name; write `{}`",
+                        to.host, meant.name
+                    ),
+                    None,
+                ),
+                None => End::Leaves(format!("`{}` is not in the input", to.host)),
+            },
         };
         return outcome;
     };

@@ -188,6 +188,21 @@ fn requests_that_some_of_the_pods_do_not_answer_are_not_answered() {
     });
 }
 
+/// Trap 1.
+#[test]
+fn a_name_that_istio_does_not_complete_has_no_cluster() {
+    let http = "- route: [{destination: {host: web.shop}}]";
+    assert_eq!(goes(http, "http://a/", &[]), "503 NC");
+    let mut files = Files::new();
+    // Also where the input is only a part of the mesh.
+    let id = files.add("test.yaml", shop(http));
+    let (documents, _) = parse(id, files.get(id).unwrap(), Limits::default());
+    let resources = lower(&documents, |_| "shop");
+    let config = MeshConfig::default();
+    let mesh = Mesh::new(resources.iter().collect(), &config, Assume::Open);
+    assert_eq!(words(&mesh, &from_gateway("http://a/")), "503 NC");
+}
+
 /// Trap 16: what no rule takes has no default.
 #[test]
 fn a_request_that_no_rule_takes_is_404_nr() {
