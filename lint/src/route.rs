@@ -199,6 +199,8 @@ pub struct Outcome {
     pub service: Option<Cause>,
     /// The subset, with the place that defines it if there is one.
     pub subset: Option<(String, Option<Cause>)>,
+    /// The version that the subset's labels ask for, whether there are such pods or not.
+    pub subset_version: Option<String>,
     /// The port as clients call it.
     pub port: Option<u32>,
     /// The DestinationRule that wins for this client.

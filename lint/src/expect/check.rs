@@ -6,8 +6,8 @@ use super::{Axis, Case, Claim, Failure, Knob, Line, Question, Template};
 use crate::mesh::Mesh;
 use crate::render::route::{server_name, source_name};
 use crate::route::{
-    self, Cause, End, Endpoint, Followed, HopKind, Known, Outcome, Request, Share, Source, Trace,
-    Unanswerable, calls, follow, trace,
+    self, Cause, End, Followed, HopKind, Known, Outcome, Request, Share, Source, Trace, Unanswerable, calls,
+    follow, trace,
 };
 use crate::span::Span;
 
@@ -260,6 +260,11 @@ fn judge(scene: Scene<'_, '_>, claim: &Claim, legs: &[Leg]) -> Option<Miss> {
         let vacuous = matches!(claim, Claim::Only(_)) && reached == 0;
         return vacuous.then(|| miss(0, "no pods are reached at all".to_owned()));
     }
+    if let Claim::Shares(shares) = claim
+        && let Some(found) = shares.iter().find_map(|(key, _)| scene.vocabulary.lacks_key(key))
+    {
+        return Some(Miss { expected, found, leg: None });
+    }
     let trace = match &legs.first()?.trace {
         Ok(trace) => trace,
         Err(error) => return Some(miss(0, error.to_string())),
@@ -353,12 +358,15 @@ fn led_there(target: &Target, trace: &Trace) -> Option<String> {
     let all =
         trace.outcomes().map(|outcome| (outcome, "")).chain(trace.mirrors().map(|copy| (copy, "a copy: ")));
     all.filter(|(outcome, _)| !outcome.share.is_none()).find_map(|(outcome, kind)| {
-        let pods: Vec<Option<&Endpoint>> = outcome.called().into_iter().map(Some).collect();
-        let pods = if pods.is_empty() { vec![None] } else { pods };
-        // An answer of the proxy's own is nowhere.
-        let is_somewhere = outcome.host.is_some() || !outcome.cluster.is_empty();
-        let at = pods.into_iter().find(|pod| is_somewhere && target.miss(outcome, *pod).is_none())?;
-        let to = at.map_or_else(|| where_to(outcome), |pod| name(&pod.workload.object));
+        let pods = outcome.called();
+        let to = if pods.is_empty() {
+            // An answer of the proxy's own is nowhere.
+            let is_somewhere = outcome.host.is_some() || !outcome.cluster.is_empty();
+            (is_somewhere && target.is_meant(outcome)).then(|| where_to(outcome))?
+        } else {
+            let at = pods.into_iter().find(|pod| target.miss(outcome, Some(pod)).is_none())?;
+            name(&at.workload.object)
+        };
         Some(found(outcome, &format!("{kind}reaches {to}")))
     })
 }

@@ -82,6 +82,25 @@ impl Test {
             self.any.iter().map(|value| value.as_ref().map_or("absent", |value| value.as_str())).collect();
         format!("{} {}", self.field.name(), values.join(" or "))
     }
+
+    /// What there is instead; `None` when the test is met.
+    fn miss(&self, outcome: &Outcome, endpoint: Option<&Endpoint>) -> Option<String> {
+        let has = has(&self.field, outcome, endpoint);
+        let met = self.any.iter().any(|wanted| match (wanted, &has) {
+            (None, None) => true,
+            (Some(wanted), Some(has)) => is_met(&self.field, wanted, has, endpoint),
+            _ => false,
+        });
+        (!met).then(|| match (has, &self.field) {
+            // The place says which pods these are.
+            (Some(_), Field::Workload) => String::new(),
+            (Some(has), field) => format!("{} {has}", field.name()),
+            (None, field) if field.is_of_pods() && endpoint.is_none() => {
+                format!("no pods of the input, so no {}", field.name())
+            }
+            (None, field) => format!("no {}", field.name()),
+        })
+    }
 }
 
 /// Tests that must all be met.
@@ -98,53 +117,30 @@ impl Target {
 
     /// What an outcome, at one of its pods, has instead; `None` when all tests are met.
     pub(super) fn miss(&self, outcome: &Outcome, endpoint: Option<&Endpoint>) -> Option<String> {
-        self.tests.iter().find_map(|test| {
-            let has = has(&test.field, outcome, endpoint);
-            let met = test.any.iter().any(|wanted| match (wanted, &has) {
-                (None, None) => true,
-                (Some(wanted), Some(has)) => is_met(&test.field, wanted, has, endpoint),
-                _ => false,
-            });
-            (!met).then(|| match (has, &test.field) {
-                // The place says which pods these are.
-                (Some(_), Field::Workload) => String::new(),
-                (Some(has), field) => format!("{} {has}", field.name()),
-                (None, field) if field.is_of_pods() && endpoint.is_none() => {
-                    format!("no pods of the input, so no {}", field.name())
-                }
-                (None, field) => format!("no {}", field.name()),
-            })
-        })
+        self.tests.iter().find_map(|test| test.miss(outcome, endpoint))
+    }
+
+    /// Whether requests that end at no pods are led to the target all the same: of pods that are not there yet only
+    /// the version is known, which the subset asks for.
+    pub(super) fn is_meant(&self, outcome: &Outcome) -> bool {
+        let (versions, others): (Vec<&Test>, Vec<&Test>) =
+            self.tests.iter().partition(|test| test.field == Field::Version);
+        let meant = |test: &&Test| {
+            let wanted = test.any.iter().flatten().map(|value| value.as_str());
+            outcome
+                .subset_version
+                .as_deref()
+                .is_some_and(|own| wanted.into_iter().any(|wanted| wanted == own))
+        };
+        versions.iter().all(meant) && others.iter().all(|test| test.miss(outcome, None).is_none())
     }
 
     /// Values that nothing in the input has: a claim that they are never reached would say nothing.
     pub(super) fn unknown(&self, vocabulary: &Vocabulary) -> Option<String> {
-        for test in &self.tests {
-            let known = match test.field {
-                Field::Version => &vocabulary.versions,
-                Field::Subset => &vocabulary.subsets,
-                Field::Workload => &vocabulary.workloads,
-                _ => continue,
-            };
-            for value in test.any.iter().flatten() {
-                let name = value.rsplit('/').next().unwrap_or(value);
-                if known.iter().any(|known| known == name) {
-                    continue;
-                }
-                let near = did_you_mean(name, known.iter().map(String::as_str));
-                let hint = match near {
-                    Some(near) => format!("; did you mean `{near}`?"),
-                    None if known.is_empty() => String::new(),
-                    None => format!("; there are {}", known.join(", ")),
-                };
-                return Some(format!(
-                    "nothing in any state has {} `{}`{hint}",
-                    test.field.name(),
-                    value.value
-                ));
-            }
-        }
-        None
+        self.tests.iter().find_map(|test| {
+            let mut values = test.any.iter().flatten();
+            values.find_map(|value| vocabulary.lacks(&test.field, value))
+        })
     }
 }
 
@@ -153,7 +149,8 @@ impl Target {
 pub(super) struct Vocabulary {
     versions: Vec<String>,
     subsets: Vec<String>,
-    workloads: Vec<String>,
+    workloads: Vec<ResourceName>,
+    hosts: Vec<String>,
 }
 
 impl Vocabulary {
@@ -169,10 +166,19 @@ impl Vocabulary {
         let config = crate::mesh::config::MeshConfig::default();
         let mesh = crate::mesh::Mesh::new(all, &config, crate::mesh::Assume::Auto);
         for (_, workload) in mesh.workloads.iter() {
-            add(&mut names.workloads, &workload.resource.name);
+            let own = crate::rule::name_of(workload.resource);
+            if !names.workloads.contains(&own) {
+                names.workloads.push(own);
+            }
             if let Some(version) = workload.version() {
                 add(&mut names.versions, version);
             }
+        }
+        mesh.registry.iter().for_each(|host| add(&mut names.hosts, &host.name));
+        for (_, target) in mesh.routes.targets() {
+            add(&mut names.hosts, &target.host);
+            // Requests are led to a subset that no rule defines too.
+            target.subset().into_iter().for_each(|subset| add(&mut names.subsets, subset));
         }
         for resource in &input.resources {
             let Spec::DestinationRule(rule) = &resource.spec else { continue };
@@ -187,6 +193,72 @@ impl Vocabulary {
         }
         names
     }
+
+    /// Why a value is one that nothing has, with what was meant.
+    fn lacks(&self, field: &Field, value: &str) -> Option<String> {
+        let plain =
+            |list: &[String]| (!list.iter().any(|known| known == value)).then(|| hint(value, list.to_vec()));
+        let hint = match field {
+            Field::Version => plain(&self.versions),
+            Field::Subset => plain(&self.subsets),
+            Field::Workload => self.lacks_workload(value),
+            Field::Host => {
+                let known = self.hosts.iter().any(|host| is_met(field, value, host, None));
+                (!known).then(|| {
+                    // Short names are what people write.
+                    let short = self.hosts.iter().filter_map(|host| host.split('.').next());
+                    match did_you_mean(value, short) {
+                        Some(near) => format!("; did you mean `{near}`?"),
+                        None => hint(value, self.hosts.clone()),
+                    }
+                })
+            }
+            _ => None,
+        }?;
+        Some(format!("nothing in any state has {} `{value}`{hint}", field.name()))
+    }
+
+    fn lacks_workload(&self, value: &str) -> Option<String> {
+        if self.workloads.iter().any(|known| is_workload(value, known)) {
+            return None;
+        }
+        // As much of the name as was written.
+        let written = |object: &ResourceName| {
+            let kind = object.kind.to_lowercase();
+            match (value.split('/').count(), &object.namespace) {
+                (1, _) => object.name.clone(),
+                (3, Some(namespace)) => format!("{kind}/{namespace}/{}", object.name),
+                _ => format!("{kind}/{}", object.name),
+            }
+        };
+        let name = value.rsplit('/').next().unwrap_or(value);
+        let named = self.workloads.iter().find(|known| known.name == name);
+        Some(match named {
+            Some(named) => format!("; did you mean `{}`?", written(named)),
+            None => hint(value, self.workloads.iter().map(written).collect()),
+        })
+    }
+
+    /// Why a key of `shares` is one that no outcome can have: neither a status nor a name.
+    pub(super) fn lacks_key(&self, key: &str) -> Option<String> {
+        let is_status = key == "none" || (key.len() == 3 && key.bytes().all(|b| b.is_ascii_digit()));
+        let names = || self.workloads.iter().map(|known| &known.name);
+        let all = || self.subsets.iter().chain(&self.versions).chain(names());
+        let is_known = is_status || all().any(|known| known == key);
+        (!is_known).then(|| {
+            let hint = hint(key, all().cloned().collect());
+            format!("`{key}` is no subset, version or workload of any state{hint}")
+        })
+    }
+}
+
+fn hint(wanted: &str, mut known: Vec<String>) -> String {
+    if let Some(near) = did_you_mean(wanted, known.iter().map(String::as_str)) {
+        return format!("; did you mean `{near}`?");
+    }
+    known.sort_unstable();
+    known.dedup();
+    if known.is_empty() { String::new() } else { format!("; there are {}", known.join(", ")) }
 }
 
 /// What an outcome has.

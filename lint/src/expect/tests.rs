@@ -268,6 +268,41 @@ fn never_counts_copies_and_calls() {
 fn a_name_that_nothing_has_is_no_proof() {
     is_not_met(&format!("{FLAG}never: {{workload: web-l}}"), "nothing in any state has workload `web-l`");
     is_not_met(&format!("{FLAG}never: {{subset: on}}"), "did you mean `one`?");
+    for (target, why) in [
+        ("{workload: statefulset/web-1}", "`statefulset/web-1`; did you mean `deployment/web-1`?"),
+        ("{workload: deployment/shopp/web-1}", "did you mean `deployment/shop/web-1`?"),
+        ("{host: wbe}", "nothing in any state has host `wbe`; did you mean `web`?"),
+        ("{host: web.shopp}", "nothing in any state has host `web.shopp`"),
+    ] {
+        is_not_met(&format!("{FLAG}never: {target}"), why);
+    }
+    for target in ["{workload: deployment/shop/web-1}", "{host: api}", "{host: api.shop.svc.cluster.local}"] {
+        is_met(&format!("{FLAG}never: {target}"));
+    }
+    is_not_met(
+        &format!("{FLAG}shares: {{two: 100%, onne: 0%}}"),
+        "`onne` is no subset, version or workload of any state",
+    );
+    for key in ["one", "v1", "web-1", "\"503\"", "none"] {
+        is_met(&format!("{FLAG}shares: {{two: 100%, {key}: 0%}}"));
+    }
+}
+
+#[test]
+fn a_version_is_reached_before_it_has_pods() {
+    let subset = "- {name: two, labels: {version: v2}}";
+    let text = SHOP.replacen(subset, &format!("{subset}\n    - {{name: three, labels: {{version: v3}}}}"), 1);
+    let request = "request: http://shop.example/gone\n";
+    for target in ["{version: v3}", "{version: [v3, v2], host: web}", "{subset: three}"] {
+        let found = found_in(&text, &format!("{request}never: {target}"));
+        assert!(
+            found.len() == 1 && found[0].contains("reaches web.shop.svc.cluster.local:80, subset three"),
+            "{found:?}"
+        );
+    }
+    for target in ["{version: v2}", "{version: v3, workload: web-1}", "{version: v3, host: api}"] {
+        assert_eq!(found_in(&text, &format!("{request}never: {target}")), [""; 0], "{target}");
+    }
 }
 
 #[test]

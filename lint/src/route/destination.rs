@@ -7,7 +7,7 @@ use crate::mesh::destinations::{Client, Effective};
 use crate::mesh::mtls::{Accepts, Assumed, ClientProxy, Sending, Sent, can_answer};
 use crate::mesh::registry::{Host, Origin, Port, Protocol};
 use crate::mesh::security::{Decision, Mode};
-use crate::mesh::workloads::{Proxy, Workload, WorkloadId, may_listen};
+use crate::mesh::workloads::{Proxy, VERSION_LABELS, Workload, WorkloadId, may_listen};
 use crate::resource::Resource;
 use crate::span::{Span, Spanned};
 
@@ -82,6 +82,7 @@ pub(super) fn ended(share: Share, forwarded: Forwarded, cause: Option<Cause>, en
         host: None,
         service: None,
         subset: None,
+        subset_version: None,
         port: None,
         rule: None,
         tls: None,
@@ -161,6 +162,8 @@ pub(super) fn outcome(
             Some((rule, subset)) => {
                 let span = subset.name.span().unwrap_or(subset.span);
                 outcome.subset = Some((name.value.clone(), at(rule.resource, span)));
+                let mut versions = VERSION_LABELS.iter().filter_map(|key| subset.labels.text(key));
+                outcome.subset_version = versions.next().map(str::to_owned);
                 labels = Some(&subset.labels);
             }
             None => {
