@@ -257,7 +257,7 @@ export type Route = {
   answered: boolean,
   /** The ways it can take; several where a filter deals visitors to versions. */
   paths: Array<RoutePath>,
-  /** What was assumed because the input cannot tell. */
+  /** What was assumed because the input cannot tell, and what of the input was not read or not followed. */
   notes: Array<string>,
 };
 
@@ -269,7 +269,7 @@ export type RouteTrace = {
   answered: boolean,
   /** The ways it can take; several where a filter deals visitors to versions. */
   paths: Array<RoutePath>,
-  /** What was assumed because the input cannot tell. */
+  /** What was assumed because the input cannot tell, and what of the input was not read or not followed. */
   notes: Array<string>,
 };
 
@@ -656,7 +656,7 @@ export type Followed = {
   answered: boolean,
   /** The ways it can take; several where a filter deals visitors to versions. */
   paths: Array<RoutePath>,
-  /** What was assumed because the input cannot tell. */
+  /** What was assumed because the input cannot tell, and what of the input was not read or not followed. */
   notes: Array<string>,
 };
 

@@ -9,6 +9,7 @@ mod calls;
 mod destination;
 mod entry;
 mod filters;
+mod ignored;
 mod lookup;
 mod message;
 mod normalize;
@@ -39,7 +40,7 @@ pub struct Trace {
     /// The ways that it can take until a route is chosen: one, unless a filter deals visitors it has never seen
     /// to several versions. Their shares add up to one.
     pub paths: Vec<Path>,
-    /// What was assumed because the input cannot tell.
+    /// What was assumed because the input cannot tell, and what of the input was not followed.
     pub notes: Vec<String>,
 }
 

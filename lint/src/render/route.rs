@@ -41,7 +41,7 @@ struct JsonTrace<'a> {
     answered: bool,
     /// The ways it can take; several where a filter deals visitors to versions.
     paths: Vec<JsonPath<'a>>,
-    /// What was assumed because the input cannot tell.
+    /// What was assumed because the input cannot tell, and what of the input was not read or not followed.
     notes: &'a [String],
 }
 

@@ -347,6 +347,7 @@ pub struct WorkloadGroupMetadata {
 #[serde(default, rename_all = "camelCase")]
 pub struct Sidecar {
     pub workload_selector: Opt<Labels>,
+    pub ingress: List<Present>,
     pub egress: List<SidecarEgress>,
 }
 

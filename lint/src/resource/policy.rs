@@ -72,6 +72,7 @@ pub struct TrafficSelector {
 #[serde(default, rename_all = "camelCase")]
 pub struct EnvoyFilter {
     pub workload_selector: Opt<Labels>,
+    pub target_refs: List<Present>,
 }
 
 /// `authentication.istio.io/v1alpha1` Policy and MeshPolicy, removed in Istio 1.6.

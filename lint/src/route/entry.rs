@@ -7,6 +7,7 @@ mod virtual_hosts;
 
 use super::destination::ended;
 use super::filters::Way;
+use super::ignored::{self, From};
 use super::message::Message;
 use super::request::Request;
 use super::{Cause, End, Failure, Flag, Hop, HopKind, Known, Path, Share, Source, Trace, Unanswerable};
@@ -17,20 +18,22 @@ use crate::rule::did_you_mean;
 
 pub(super) fn trace(mesh: &Mesh<'_>, request: &Request, known: &Known) -> Result<Trace, Unanswerable> {
     let mut trace = Trace { paths: Vec::new(), notes: Vec::new() };
-    trace.paths = match &request.from {
+    let gateway = match &request.from {
         Source::Workload { kind, namespace, name } => {
             let client = workload(mesh, kind, namespace, name)?;
-            sidecar::enter(mesh, client, request, known, &mut trace.notes)?
+            trace.paths = sidecar::enter(mesh, client, request, known, &mut trace.notes)?;
+            ignored::notes(mesh, &From::Workload(client), &trace.paths, &mut trace.notes);
+            return Ok(trace);
         }
-        Source::Gateway { namespace, name } => {
-            let index = gateway::named(mesh, namespace, name)?;
-            gateway::enter(mesh, index, request, known, &mut trace.notes)
-        }
-        Source::AnyGateway => {
-            let index = gateway::only(mesh, request)?;
-            gateway::enter(mesh, index, request, known, &mut trace.notes)
-        }
+        Source::Gateway { namespace, name } => gateway::named(mesh, namespace, name)?,
+        Source::AnyGateway => gateway::only(mesh, request)?,
     };
+    trace.paths = gateway::enter(mesh, gateway, request, known, &mut trace.notes);
+    if let Some(gateway) = mesh.gateways.iter().nth(gateway) {
+        let pods = gateway.workloads.iter().filter_map(|id| mesh.workloads.get(*id)).collect();
+        let from = From::Gateway { name: gateway.full_name(), pods, selector: &gateway.spec.selector };
+        ignored::notes(mesh, &from, &trace.paths, &mut trace.notes);
+    }
     Ok(trace)
 }
 

@@ -203,6 +203,80 @@ fn a_name_that_istio_does_not_complete_has_no_cluster() {
     assert_eq!(words(&mesh, &from_gateway("http://a/")), "503 NC");
 }
 
+#[test]
+fn what_is_not_followed_is_named_where_it_applies() {
+    let base = [service("web", HTTP), app("web", "v1"), app("cat", "v1")].concat();
+    let notes = |objects: &str| {
+        let mut notes = Vec::new();
+        with(&format!("{base}{objects}"), |mesh| {
+            let request = from_workload("cat-v1", "http://web/");
+            notes = ask(mesh, &request).notes;
+        });
+        notes.join("\n")
+    };
+    assert_eq!(notes(""), "");
+    let policy = |name: &str, spec: &str| {
+        let text = object("AuthorizationPolicy", name, spec);
+        text.replace("networking.istio.io/v1", "security.istio.io/v1")
+    };
+    let web = "Deployment shop/web-v1";
+    for (text, wanted) in [
+        (
+            policy("a", "action: ALLOW"),
+            format!("AuthorizationPolicy shop/a applies to {web} and is not followed"),
+        ),
+        (policy("istio-system/a", "{}"), format!("AuthorizationPolicy istio-system/a applies to {web} and")),
+        (policy("a", "selector: {matchLabels: {app: web}}"), format!("shop/a applies to {web} and")),
+        (policy("a", "selector: {matchLabels: {app: cat}}"), String::new()),
+        (policy("other/a", "{}"), String::new()),
+        (policy("a", "targetRefs: [{kind: Gateway, name: gw}]"), String::new()),
+        (
+            object("EnvoyFilter", "e", "configPatches: []"),
+            "EnvoyFilter shop/e applies to Deployment shop/cat-v1, Deployment shop/web-v1".to_owned(),
+        ),
+        (object("EnvoyFilter", "e", "workloadSelector: {labels: {app: dog}}"), String::new()),
+        (
+            object("Sidecar", "s", "egress: [{hosts: ['./*']}]"),
+            "Sidecar shop/s applies to Deployment shop/cat-v1 and is not followed".to_owned(),
+        ),
+        (
+            object("Sidecar", "istio-system/s", "egress: [{hosts: ['./*']}]"),
+            "Sidecar istio-system/s applies".to_owned(),
+        ),
+        (
+            object("Sidecar", "s", "workloadSelector: {labels: {app: web}}\negress: [{hosts: ['./*']}]"),
+            String::new(),
+        ),
+        (
+            object("Sidecar", "s", "ingress: [{port: {number: 1}}]"),
+            format!("Sidecar shop/s applies to {web} and"),
+        ),
+    ] {
+        let notes = notes(&text);
+        assert!(
+            if wanted.is_empty() { notes.is_empty() } else { notes.contains(&wanted) },
+            "{text}\n{notes}"
+        );
+    }
+    // The namespace's Sidecar wins over the root's, and a gateway has none.
+    let both = [
+        object("Sidecar", "istio-system/s", "egress: [{hosts: ['*/*']}]"),
+        object("Sidecar", "s", "egress: [{hosts: ['./*']}]"),
+    ]
+    .concat();
+    assert!(!notes(&both).contains("istio-system"), "{}", notes(&both));
+    let gateway = [
+        shop(&format!("- {V1}")),
+        both,
+        policy("istio-ingress/a", "selector: {matchLabels: {istio: ingressgateway}}"),
+    ];
+    with(&gateway.concat(), |mesh| {
+        let notes = ask(mesh, &from_gateway("http://a/")).notes.join("\n");
+        assert!(!notes.contains("Sidecar"), "{notes}");
+        assert!(notes.contains("istio-ingress/a applies to the pods of Gateway shop/gw"), "{notes}");
+    });
+}
+
 /// Trap 16: what no rule takes has no default.
 #[test]
 fn a_request_that_no_rule_takes_is_404_nr() {
