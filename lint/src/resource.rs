@@ -211,7 +211,7 @@ fn spec(group: &str, kind: &str, node: NodeRef<'_>) -> Spec {
         ("", "Pod") => Spec::Workload(Box::new(PodTemplate {
             metadata: Opt(node.get("metadata").and_then(|m| from_node::<Spanned<PodMetadata>>(m).ok())),
             spec: Opt(node.get("spec").and_then(|s| from_node::<Spanned<PodSpec>>(s).ok())),
-            replicas: Opt::default(),
+            ..PodTemplate::default()
         })),
         ("", "ReplicationController")
         | (
@@ -255,8 +255,8 @@ fn entry_template(entry: WorkloadEntry, group_labels: Map<String>) -> Spec {
     let metadata = PodMetadata { labels, annotations: Map::default() };
     Spec::Workload(Box::new(PodTemplate {
         metadata: Opt(Some(Spanned { span, value: metadata })),
-        spec: Opt::default(),
-        replicas: Opt::default(),
+        entry_ports: entry.ports,
+        ..PodTemplate::default()
     }))
 }
 

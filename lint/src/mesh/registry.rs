@@ -127,10 +127,14 @@ impl Port<'_> {
         self.target.map_or_else(|| self.number.to_string(), |target| target.value.clone())
     }
 
-    /// The port on which a workload answers for this port: a named target is looked up among its
-    /// container ports.
+    /// The port on which a workload answers for this port: a WorkloadEntry may say so by the port's name, and a
+    /// named target is looked up among the container ports.
     #[must_use]
     pub fn on_workload(&self, workload: &Workload<'_>) -> Option<u32> {
+        let own = self.name.and_then(|name| workload.template.entry_ports.find(name));
+        if let Some(number) = own {
+            return Some(number.value);
+        }
         let target = self.target_text();
         match target.parse() {
             Ok(number) => Some(number),
@@ -345,7 +349,7 @@ fn entry_host<'a>(
             span: number.span,
             name: port.name.as_ref(),
             protocol: Protocol::parse(port.protocol.text()).unwrap_or(Protocol::Sniffed),
-            target: None,
+            target: port.target_port.as_ref(),
         })
     });
     let selected = entry

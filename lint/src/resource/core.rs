@@ -55,6 +55,9 @@ pub struct PodTemplate {
     /// Of the object that makes the pods.
     #[serde(skip)]
     pub replicas: Opt<i64>,
+    /// `ports` of a WorkloadEntry: where it answers for a port of this name.
+    #[serde(skip)]
+    pub entry_ports: Map<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -318,7 +318,8 @@ pub struct ServiceEntryPort {
     pub number: Opt<u32>,
     pub name: Opt<String>,
     pub protocol: Opt<String>,
-    pub target_port: Opt<u32>,
+    /// A number, as text like that of a Service.
+    pub target_port: Opt<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -277,6 +277,38 @@ fn what_is_not_followed_is_named_where_it_applies() {
     });
 }
 
+/// `convertWorkloadInstanceToServiceInstance`: the WorkloadEntry's port of that name, else `targetPort`, else the number.
+#[test]
+fn a_service_entry_leads_to_its_target_port_or_the_one_that_the_workload_names() {
+    let entry = |port: &str| {
+        object(
+            "ServiceEntry",
+            "db",
+            &format!(
+                "hosts: [db.internal]\nlocation: MESH_INTERNAL\nresolution: STATIC\nports: [{port}]\nworkloadSelector: {{labels: {{app: db}}}}"
+            ),
+        )
+    };
+    let vm = |ports: &str| {
+        object("WorkloadEntry", "vm", &format!("address: 10.0.0.1\nlabels: {{app: db}}{ports}"))
+    };
+    for (port, pods, wanted) in [
+        ("{number: 80, name: http, protocol: HTTP, targetPort: 8080}", app("db", "v1"), 8080),
+        ("{number: 8080, name: http, protocol: HTTP}", app("db", "v1"), 8080),
+        ("{number: 80, name: http, protocol: HTTP}", vm("\nports: {http: 8888}"), 8888),
+        ("{number: 80, name: http, protocol: HTTP, targetPort: 81}", vm("\nports: {http: 8888}"), 8888),
+        ("{number: 80, name: http, protocol: HTTP, targetPort: 81}", vm("\nports: {grpc: 8888}"), 81),
+        ("{number: 80, name: http, protocol: HTTP}", vm(""), 80),
+    ] {
+        let number = if port.contains("number: 8080") { 8080 } else { 80 };
+        with(&[entry(port), pods, app("cat", "v1")].concat(), |mesh| {
+            let trace = ask(mesh, &from_workload("cat-v1", &format!("http://db.internal:{number}/")));
+            let outcome = trace.outcomes().next().unwrap();
+            assert_eq!((&outcome.end, outcome.endpoints[0].port), (&End::Answered, Some(wanted)), "{port}");
+        });
+    }
+}
+
 /// Trap 16: what no rule takes has no default.
 #[test]
 fn a_request_that_no_rule_takes_is_404_nr() {
