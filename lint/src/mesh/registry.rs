@@ -176,10 +176,11 @@ impl<'a> Host<'a> {
         self.resource.namespace()
     }
 
-    /// The port with a number.
+    /// The port with a number. Of one for TCP and one for UDP, as a DNS server has, it is the one for TCP.
     #[must_use]
     pub fn port(&self, number: u32) -> Option<&Port<'a>> {
-        self.ports.iter().find(|port| port.number == number)
+        let with_number = || self.ports.iter().filter(|port| port.number == number);
+        with_number().find(|port| port.protocol != Protocol::Udp).or_else(|| with_number().next())
     }
 
     /// Whether it is a Service whose endpoints are the pods of its selector.

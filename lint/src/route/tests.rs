@@ -309,6 +309,47 @@ fn a_service_entry_leads_to_its_target_port_or_the_one_that_the_workload_names()
     }
 }
 
+#[test]
+fn a_number_for_udp_and_tcp_is_the_one_for_tcp() {
+    let ports = "{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol: TCP}";
+    let text = [service("dns", ports), workload("dns", "v1", "image: x"), app("cat", "v1")].concat();
+    with(&text, |mesh| assert_eq!(words(mesh, &from_workload("cat-v1", "tcp://dns:53")), "dns-v1"));
+    let text = text.replace(", {name: dns-tcp, port: 53, protocol: TCP}", "");
+    with(&text, |mesh| assert_eq!(words(mesh, &from_workload("cat-v1", "tcp://dns:53")), "- -"));
+}
+
+/// Trap 34.
+#[test]
+fn servers_that_cannot_share_a_port_with_the_first_are_dropped() {
+    let tcp = GATEWAY.replace("name: http, protocol: HTTP", "name: tcp, protocol: TCP");
+    let second = [
+        object("Gateway", "gw2", &tcp),
+        object(
+            "VirtualService",
+            "tcp",
+            "hosts: ['*']\ngateways: [gw2]\ntcp:\n- route: [{destination: {host: web, port: {number: 80}}}]",
+        ),
+    ]
+    .concat();
+    let text = shop(&format!("- {V1}"));
+    with(&format!("{text}{second}"), |mesh| {
+        assert_eq!(words(mesh, &from_gateway("http://a/")), "web-v1");
+        assert_eq!(words(mesh, &from_gateway("tcp://a:80")), "400 DPE");
+        let notes = ask(mesh, &from_gateway("tcp://a:80")).notes.join("\n");
+        assert!(notes.contains("the TCP server of Gateway shop/gw2 is dropped"), "{notes}");
+    });
+    with(&format!("{second}{text}"), |mesh| {
+        assert_eq!(words(mesh, &from_gateway("tcp://a:80")), "web-v1+web-v2");
+        assert_eq!(words(mesh, &from_gateway("http://a/")), "web-v1+web-v2");
+    });
+    // Other addresses are other listeners.
+    let second = second.replacen("hosts: ['*']}", "hosts: ['*'], bind: 10.0.0.1}", 1);
+    with(&format!("{text}{second}"), |mesh| {
+        let notes = ask(mesh, &from_gateway("http://a/")).notes.join("\n");
+        assert!(!notes.contains("is dropped"), "{notes}");
+    });
+}
+
 /// Trap 16: what no rule takes has no default.
 #[test]
 fn a_request_that_no_rule_takes_is_404_nr() {
