@@ -428,14 +428,14 @@ impl<'a> Mesh<'a> {
 
     /// The mode that clients assume of a host when no DestinationRule tells them: the namespace's or the
     /// mesh's, without regard to workloads. The clients of a headless Service send plaintext to all pods
-    /// when one of them has no sidecar.
+    /// when one of them has no sidecar; what is scaled to 0 has no pods.
     #[must_use]
     pub fn assumed_mode(&self, host: &Host<'a>) -> Assumed<'a> {
         if host.is_headless() {
-            let bare = host
-                .workloads
-                .iter()
-                .find(|id| self.workloads.get(**id).is_some_and(|workload| workload.proxy == Proxy::None));
+            let is_bare = |workload: &Workload<'a>| {
+                workload.proxy == Proxy::None && workload.template.replicas.get() != Some(&0)
+            };
+            let bare = host.workloads.iter().find(|id| self.workloads.get(**id).is_some_and(is_bare));
             if let Some(bare) = bare {
                 return Assumed::WithoutSidecar(*bare);
             }

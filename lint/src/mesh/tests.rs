@@ -268,6 +268,10 @@ fn a_headless_service_is_called_in_plaintext_when_one_pod_has_no_sidecar() {
     assert!(assumed(&[&headless, &injected, &bare]));
     assert!(!assumed(&[&headless, &injected]));
     assert!(!assumed(&[SERVICE, &injected, &bare]));
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: idle, namespace: shop}\nspec:\n  replicas: 0\n  \
+                      template: {metadata: {labels: {app: reviews, sidecar.istio.io/inject: 'false'}}}\n---\n";
+    assert!(!assumed(&[&headless, &injected, deployment]));
+    assert!(assumed(&[&headless, &injected, &deployment.replace("replicas: 0", "replicas: 1")]));
 }
 
 #[test]
