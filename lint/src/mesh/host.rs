@@ -60,6 +60,28 @@ pub fn split_cluster_name<'n>(name: &'n str, domain: &str) -> Option<(&'n str, &
     (!service.is_empty() && !namespace.is_empty() && !namespace.contains('.')).then_some((service, namespace))
 }
 
+/// The address that a name in a request is; IPv6 may be in brackets.
+#[must_use]
+pub fn address_of(name: &str) -> Option<IpAddr> {
+    name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name).parse().ok()
+}
+
+/// Whether an address is in a subnet, or is the one that is written without a length; a name is in none.
+#[must_use]
+pub fn in_subnet(subnet: &str, address: &str) -> bool {
+    let (base, length) = subnet.split_once('/').unwrap_or((subnet, ""));
+    let (Ok(base), Some(address)) = (base.parse::<IpAddr>(), address_of(address)) else { return false };
+    let bits = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => (u128::from(u32::from(ip)), 32u32),
+        IpAddr::V6(ip) => (u128::from(ip), 128),
+    };
+    let ((base, width), (address, other)) = (bits(base), bits(address));
+    let length = if length.is_empty() { Some(width) } else { length.parse().ok() };
+    let Some(length) = length.filter(|length| width == other && *length <= width) else { return false };
+    let drop = width - length;
+    base.checked_shr(drop).unwrap_or(0) == address.checked_shr(drop).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::config::MeshConfig;
 use super::export::ExportTo;
-use super::host::{is_wildcard, matches, more_specific};
+use super::host::{in_subnet, is_wildcard, matches, more_specific};
 use super::workloads::{Workload, WorkloadId, Workloads};
 use crate::resource::core::Service;
 use crate::resource::networking::ServiceEntry;
@@ -206,6 +206,28 @@ impl<'a> Host<'a> {
         matches!(self.origin, Origin::Service(service) if service.cluster_ip.text() == "None")
     }
 
+    /// What it can be called by in place of its name: `clusterIP`, or the addresses and subnets of a ServiceEntry.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<&'a str> {
+        match self.origin {
+            Origin::Service(service) => {
+                Some(service.cluster_ip.text()).filter(|ip| !matches!(*ip, "" | "None")).into_iter().collect()
+            }
+            Origin::ServiceEntry(entry) => entry.addresses.iter().map(|address| address.as_str()).collect(),
+        }
+    }
+
+    /// What an ExternalName is an alias of.
+    #[must_use]
+    pub fn alias_of(&self) -> Option<&'a str> {
+        match self.origin {
+            Origin::Service(service) if service.r#type.text() == "ExternalName" => {
+                Some(service.external_name.text())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it leaves the mesh: a ServiceEntry that is not `MESH_INTERNAL`, or an ExternalName.
     #[must_use]
     pub fn is_external(&self) -> bool {
@@ -237,6 +259,8 @@ pub struct Registry<'a> {
     by_name: FxHashMap<String, Vec<usize>>,
     by_namespace: FxHashMap<&'a str, Vec<usize>>,
     wildcards: Vec<usize>,
+    /// Hosts with addresses.
+    addressed: Vec<usize>,
 }
 
 impl<'a> Registry<'a> {
@@ -261,6 +285,9 @@ impl<'a> Registry<'a> {
         if is_wildcard(&host.name) {
             self.wildcards.push(index);
         }
+        if !host.addresses().is_empty() {
+            self.addressed.push(index);
+        }
         self.by_name.entry(host.name.clone()).or_default().push(index);
         self.by_namespace.entry(host.namespace()).or_default().push(index);
         self.hosts.push(host);
@@ -279,6 +306,22 @@ impl<'a> Registry<'a> {
     /// Every host with exactly this name.
     pub fn named(&self, name: &str) -> impl Iterator<Item = &Host<'a>> {
         self.by_name.get(name).into_iter().flatten().filter_map(|index| self.hosts.get(*index))
+    }
+
+    /// The hosts that a client in a namespace may mean by an address: those with that very address, then those with a
+    /// subnet around it.
+    #[must_use]
+    pub fn at(&self, address: &str, client: Option<&str>) -> Vec<&Host<'a>> {
+        let mut found: Vec<(bool, &Host<'a>)> = Vec::new();
+        for host in self.addressed.iter().filter_map(|index| self.hosts.get(*index)) {
+            if client.is_some_and(|client| !host.export_to.reaches(client, host.namespace())) {
+                continue;
+            }
+            let around = host.addresses().into_iter().filter(|own| in_subnet(own, address));
+            found.extend(around.map(|own| own.contains('/')).min().map(|is_subnet| (is_subnet, host)));
+        }
+        found.sort_by_key(|(is_subnet, _)| *is_subnet);
+        found.into_iter().map(|(_, host)| host).collect()
     }
 
     /// The host that a client in a namespace reaches under a fully qualified name: a host of the same

@@ -225,6 +225,7 @@ fn one(
         cause: Some(Cause::new(service.resource, span)),
         http: kind == RouteKind::Http,
         proxied: true,
+        only: None,
     };
     outcome(mesh, caller, &to, share, message.forwarded())
 }

@@ -56,6 +56,8 @@ pub(super) struct To<'t> {
     pub(super) http: bool,
     /// The client has a proxy, which answers when nobody else does.
     pub(super) proxied: bool,
+    /// The pods that are called by their own name, of a headless Service.
+    pub(super) only: Option<WorkloadId>,
 }
 
 impl<'t> To<'t> {
@@ -143,7 +145,7 @@ pub(super) fn outcome(
     }
     let Some(port) = host.port(to.port).filter(|port| port.protocol != Protocol::Udp) else {
         outcome.end = if host.is_alias() {
-            End::Leaves(format!("`{}` is an alias of a host elsewhere", to.host))
+            End::Leaves(elsewhere(host))
         } else {
             let how = if to.port_is_written { "" } else { ", which the listener implies" };
             let reason = format!(
@@ -199,7 +201,7 @@ pub(super) fn outcome(
     }
     let selected: Vec<WorkloadId> =
         labels.map_or_else(|| host.workloads.clone(), |labels| mesh.subset_workloads(host, labels));
-    for id in selected {
+    for id in selected.into_iter().filter(|id| to.only.is_none_or(|only| only == *id)) {
         let Some(workload) = mesh.workloads.get(id) else { continue };
         outcome.endpoints.push(endpoint(mesh, id, workload, port, sending, to));
     }
@@ -221,28 +223,37 @@ pub(super) fn outcome(
 
 /// What comes of a host that has no selector.
 fn without_pods(host: &Host<'_>, to: &To<'_>) -> End {
-    let unhealthy = |reason: String| {
-        let cause = at(host.resource, host.resource.name.span);
-        End::Failed(Failure { flag: Flag::Uh, status: to.status(503), reason, cause })
-    };
     match host.origin {
-        Origin::Service(_) if host.is_alias() => {
-            End::Leaves(format!("`{}` is an alias of a host elsewhere", host.name))
-        }
-        Origin::Service(_) => End::Leaves(format!(
-            "Service `{}` has no selector: its endpoints are not in the input",
-            host.name
-        )),
         Origin::ServiceEntry(entry) if entry.resolution.text() == "STATIC" && entry.endpoints.is_empty() => {
-            unhealthy(format!("ServiceEntry `{}` is STATIC and has no endpoints", host.resource.name.value))
+            let cause = at(host.resource, host.resource.name.span);
+            let reason =
+                format!("ServiceEntry `{}` is STATIC and has no endpoints", host.resource.name.value);
+            End::Failed(Failure { flag: Flag::Uh, status: to.status(503), reason, cause })
         }
-        Origin::ServiceEntry(entry) => {
-            let addresses: Vec<&str> =
-                entry.endpoints.iter().map(|endpoint| endpoint.address.text()).collect();
-            End::Leaves(match addresses.as_slice() {
-                [] => format!("`{}` is outside the mesh", to.host),
-                list => format!("`{}` is outside the mesh, at {}", to.host, list.join(", ")),
-            })
+        _ => End::Leaves(elsewhere(host)),
+    }
+}
+
+/// Where the requests of a host go whose endpoints are not in the input.
+pub(super) fn elsewhere(host: &Host<'_>) -> String {
+    let entry = match host.origin {
+        Origin::ServiceEntry(entry) => entry,
+        Origin::Service(_) => {
+            return match host.alias_of() {
+                Some(other) => format!("`{}` is an alias of `{other}`, which is not followed", host.name),
+                None => format!(
+                    "Service `{}` has no selector: its endpoints are not in the input",
+                    host.resource.name.value
+                ),
+            };
+        }
+    };
+    let addresses: Vec<&str> = entry.endpoints.iter().map(|endpoint| endpoint.address.text()).collect();
+    let at = if addresses.is_empty() { String::new() } else { format!(", at {}", addresses.join(", ")) };
+    match host.is_external() {
+        true => format!("`{}` is outside the mesh{at}", host.name),
+        false => {
+            format!("`{}` is inside the mesh, and its endpoints are not pods of the input{at}", host.name)
         }
     }
 }

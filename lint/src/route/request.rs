@@ -1,6 +1,7 @@
 //! A request as somebody asks about it. Knows the shape of URLs and header lines, nothing of a mesh.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 /// Who sends the request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -187,7 +188,21 @@ impl Request {
         if authority.contains('@') {
             return Err(bad("user names belong into a header"));
         }
+        if authority.contains('[') || authority.contains(']') {
+            let address = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+            let is_address = address.is_some_and(|(address, rest)| {
+                address.parse::<Ipv6Addr>().is_ok() && (rest.is_empty() || rest.starts_with(':'))
+            });
+            if !is_address {
+                return Err(bad("brackets are for an IPv6 address, as in http://[2001:db8::1]:80/"));
+            }
+        } else if authority.matches(':').count() > 1 {
+            return Err(bad("an IPv6 address stands in brackets, as in http://[2001:db8::1]:80/"));
+        }
         let (host, port) = split_port(authority);
+        if host.contains('*') {
+            return Err(bad("a request is for one host, not for a wildcard"));
+        }
         let port = match port {
             Some(text) => text.parse().ok().filter(|port| (1..=65_535).contains(port)),
             None => scheme.default_port(),
@@ -284,6 +299,12 @@ mod tests {
             ("http://a/b c", "no spaces"),
             ("tcp://a:1/b", "no path"),
             ("http://u@a/", "user names"),
+            ("http://2001:db8::1/", "stands in brackets"),
+            ("http://[::1", "brackets are for"),
+            ("http://[a]/", "brackets are for"),
+            ("http://[::1]80/", "brackets are for"),
+            ("http://a]/", "brackets are for"),
+            ("http://*.example.com/", "not for a wildcard"),
         ] {
             let error = parse(url).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");

@@ -5,7 +5,7 @@ use super::message::{Block, Matcher, Message, can_join};
 use super::{Detail, Hop, HopKind};
 use crate::mesh::Mesh;
 use crate::mesh::gateways::resolve_gateway_name;
-use crate::mesh::host::matches;
+use crate::mesh::host::{in_subnet, matches};
 use crate::mesh::routes::{RouteKind, VirtualService, is_catch_all};
 use crate::resource::field::{List, Map};
 use crate::resource::networking::{HttpMatch, HttpRoute, L4Match};
@@ -301,21 +301,4 @@ pub(super) fn choose_l4<'m, 'a>(
         return Some((index, hop));
     }
     None
-}
-
-/// Whether an address is in a subnet; a name is in none.
-fn in_subnet(subnet: &str, address: &str) -> bool {
-    use std::net::IpAddr;
-    let address = address.trim_start_matches('[').trim_end_matches(']');
-    let (base, length) = subnet.split_once('/').unwrap_or((subnet, ""));
-    let (Ok(base), Ok(address)) = (base.parse::<IpAddr>(), address.parse::<IpAddr>()) else { return false };
-    let bits = |ip: IpAddr| match ip {
-        IpAddr::V4(ip) => (u128::from(u32::from(ip)), 32u32),
-        IpAddr::V6(ip) => (u128::from(ip), 128),
-    };
-    let ((base, width), (address, other)) = (bits(base), bits(address));
-    let length = if length.is_empty() { Some(width) } else { length.parse().ok() };
-    let Some(length) = length.filter(|length| width == other && *length <= width) else { return false };
-    let drop = width - length;
-    base.checked_shr(drop).unwrap_or(0) == address.checked_shr(drop).unwrap_or(0)
 }

@@ -350,6 +350,106 @@ fn servers_that_cannot_share_a_port_with_the_first_are_dropped() {
     });
 }
 
+#[test]
+fn an_address_means_the_host_that_has_it() {
+    let entry = |addresses: &str, more: &str| {
+        let spec = format!(
+            "hosts: [db.ext]\naddresses: [{addresses}]\nresolution: STATIC\nlocation: MESH_INTERNAL\n{more}"
+        );
+        object("ServiceEntry", "db", &spec)
+    };
+    let pods = "ports: [{number: 3306, name: tcp, protocol: TCP}]\nworkloadSelector: {labels: {app: db}}";
+    let db = workload("db", "v1", "ports: [{containerPort: 3306}]");
+    let base = [db, app("cat", "v1")].concat();
+    let rule = object(
+        "VirtualService",
+        "db",
+        "hosts: [db.ext]\ntcp:\n- route: [{destination: {host: db.ext, port: {number: 3307}}}]",
+    );
+    let words_of = |text: &str, url: &str| {
+        let mut answer = String::new();
+        with(text, |mesh| answer = words(mesh, &from_workload("cat-v1", url)));
+        answer
+    };
+    for (addresses, url, wanted) in [
+        ("10.1.1.1", "tcp://10.1.1.1:3306", "db-v1"),
+        ("10.1.1.0/24", "tcp://10.1.1.9:3306", "db-v1"),
+        ("10.1.1.0/24", "tcp://10.1.2.9:3306", "leaves"),
+        ("'2001:db8::1'", "tcp://[2001:db8::1]:3306", "db-v1"),
+    ] {
+        let text = [entry(addresses, pods), base.clone()].concat();
+        assert_eq!(words_of(&text, url), wanted, "{addresses} {url}");
+        // Its tcp rule is for the address too.
+        let wanted = if wanted == "db-v1" { "- NC" } else { wanted };
+        assert_eq!(words_of(&[text, rule.clone()].concat(), url), wanted, "{addresses} {url}");
+    }
+    // The very address before a subnet around it.
+    let around = entry("10.0.0.0/8", "ports: [{number: 3306, name: tcp, protocol: TCP}]")
+        .replace("db.ext", "other.ext");
+    let text = [around, entry("10.1.1.1", pods), base.clone()].concat();
+    assert_eq!(words_of(&text, "tcp://10.1.1.1:3306"), "db-v1");
+    let web = service("web", HTTP).replace("selector:", "clusterIP: 10.2.2.2\n  selector:");
+    let text = [web, app("web", "v1"), app("cat", "v1")].concat();
+    assert_eq!(words_of(&text, "http://10.2.2.2/"), "web-v1");
+    assert_eq!(words_of(&text, "http://10.2.2.3/"), "leaves");
+    assert_eq!(words_of(&text, "http://[::1]/"), "leaves");
+}
+
+#[test]
+fn names_that_resolve_elsewhere_are_told_from_those_that_do_not() {
+    let alias = object("Service", "alias", "type: ExternalName\nexternalName: far.example");
+    let text = [alias, service("web", HTTP), app("web", "v1"), app("cat", "v1")].concat();
+    with(&text, |mesh| {
+        for (url, wanted) in [
+            (
+                "http://alias/",
+                "`alias.shop.svc.cluster.local` is an alias of `far.example`, which is not followed",
+            ),
+            ("tcp://alias.shop:9000", "`alias.shop.svc.cluster.local` is an alias of `far.example`"),
+            ("http://nosuch/", "no Service `nosuch.shop.svc.cluster.local` exists"),
+            ("http://nosuch.shop.svc/", "no Service `nosuch.shop.svc.cluster.local` exists"),
+            ("http://nosuch.example/", "`nosuch.example` is not in the mesh"),
+        ] {
+            let trace = ask(mesh, &from_workload("cat-v1", url));
+            let text = match &trace.outcomes().next().unwrap().end {
+                End::Leaves(text) => text.clone(),
+                End::Failed(failure) => failure.reason.clone(),
+                other => panic!("{other:?}"),
+            };
+            assert!(text.starts_with(wanted), "{url}: {text}");
+        }
+    });
+}
+
+/// Trap 38.
+#[test]
+fn pods_of_a_headless_service_are_called_by_their_own_names() {
+    let headless = service("db", &format!("{HTTP}, {{name: tcp, port: 9000}}"))
+        .replace("selector:", "clusterIP: None\n  selector:");
+    let set = |version: &str| {
+        let text = workload("db", version, "ports: [{containerPort: 8080}, {containerPort: 9000}]");
+        text.replace("kind: Deployment", "kind: StatefulSet").replacen(
+            "template:",
+            "replicas: 2\n  template:",
+            1,
+        )
+    };
+    let text = [headless, set("v1"), set("v2"), app("cat", "v1")].concat();
+    with(&text, |mesh| {
+        for (url, wanted) in [
+            ("tcp://db:9000", "db-v1+db-v2"),
+            ("tcp://db-v1-0.db:9000", "db-v1"),
+            ("http://db-v2-1.db.shop/", "db-v2"),
+            ("http://db-v2-1.db.shop.svc.cluster.local/", "db-v2"),
+            ("tcp://db-v1-2.db:9000", "- -"),
+            ("tcp://db-v1-00.db:9000", "- -"),
+            ("http://cat-v1-0.db/", "- -"),
+        ] {
+            assert_eq!(words(mesh, &from_workload("cat-v1", url)), wanted, "{url}");
+        }
+    });
+}
+
 /// Trap 16: what no rule takes has no default.
 #[test]
 fn a_request_that_no_rule_takes_is_404_nr() {

@@ -4,12 +4,13 @@ use super::virtual_hosts::{Serves, Table};
 use super::{Cause, Hop, HopKind, Path, Unanswerable, Way, failed, no_route, start, stopped, workload_name};
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
+use crate::mesh::host::{address_of, is_wildcard, resolve_short_name, split_cluster_name};
 use crate::mesh::matching::Regexes;
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Port, Protocol};
 use crate::mesh::routes::{RouteKind, VirtualService};
-use crate::mesh::workloads::{Proxy, Workload};
-use crate::route::destination::{Caller, Role, To, outcome};
+use crate::mesh::workloads::{Proxy, Workload, WorkloadId};
+use crate::route::destination::{Caller, Role, To, elsewhere, outcome};
 use crate::route::message::Matcher;
 use crate::route::rules::{self, Builder};
 use crate::route::{End, Flag, Known, Request, Scheme, action, filters};
@@ -49,6 +50,9 @@ pub(super) fn enter(
     let name = client.resource.name.span;
     let hop = Hop::new(HopKind::Listener, Some(client.resource), Some(name), summary);
     way.hops.push(hop);
+    if visit.without_pod().is_some() {
+        return Ok(vec![visit.unresolved(way)]);
+    }
     Ok(match (port, request.scheme) {
         // An HTTP port has an HTTP listener, and a sniffed one recognises HTTP.
         (Some(_), Scheme::Http) if kinds.contains(&RouteKind::Http) => visit.http(way, known, notes),
@@ -82,26 +86,57 @@ impl<'m, 'a> Visit<'m, 'a> {
         }
     }
 
-    /// The host of the registry that a name means, as the resolver's search list and Istio's domains have it.
-    fn resolve(&self, name: &str) -> Option<&'m Host<'a>> {
+    /// The names that a name may stand for, as the resolver's search list and Istio's domains have it.
+    fn names(&self, name: &str) -> Vec<String> {
         let domain = &self.mesh.config.domain;
-        let namespace = self.client.namespace();
         let name = name.trim_end_matches('.');
-        let mut names = vec![name.to_owned(), format!("{name}.{namespace}.svc.{domain}")];
+        let mut names = vec![name.to_owned(), format!("{name}.{}.svc.{domain}", self.client.namespace())];
         if name.contains('.') {
             names.extend([format!("{name}.svc.{domain}"), format!("{name}.{domain}")]);
         }
-        let find = |name: &String| self.mesh.registry.find(name, Some(namespace));
-        // Exact names first: a wildcard covers too much.
         names
-            .iter()
-            .find_map(|name| find(name).filter(|host| host.name == *name))
-            .or_else(|| names.iter().find_map(find))
     }
 
-    /// What the dialled name or address belongs to.
+    fn exactly(&self, name: &str) -> Option<&'m Host<'a>> {
+        let find = |name: &String| self.mesh.registry.find(name, Some(self.client.namespace()));
+        self.names(name).iter().find_map(|name| find(name).filter(|host| host.name == *name))
+    }
+
+    /// The headless Service of a pod's name that no pod has.
+    fn without_pod(&self) -> Option<&'m Host<'a>> {
+        let (_, rest) = self.request.host.split_once('.')?;
+        let host = self.exactly(rest).filter(|host| host.is_headless())?;
+        let is_known = host.selects_pods() && self.mesh.knows_workloads(host.namespace());
+        (is_known && self.exactly(&self.request.host).is_none() && self.pod().is_none()).then_some(host)
+    }
+
+    /// What the dialled name or address belongs to. Exact names come first: a wildcard covers too much.
     fn dialled(&self) -> Option<&'m Host<'a>> {
-        self.resolve(&self.request.host)
+        let (name, client) = (self.request.host.as_str(), Some(self.client.namespace()));
+        if address_of(name).is_some() {
+            let hosts = self.mesh.registry.at(name, client);
+            let with_port = hosts.iter().find(|host| host.port(self.request.port).is_some());
+            return with_port.or(hosts.first()).copied();
+        }
+        let wildcard = || self.names(name).iter().find_map(|name| self.mesh.registry.find(name, client));
+        self.exactly(name).or_else(|| self.pod().map(|(host, _)| host)).or_else(wildcard)
+    }
+
+    /// The headless Service and the StatefulSet of a pod that is dialled by its own name: `db-0.db`.
+    fn pod(&self) -> Option<(&'m Host<'a>, WorkloadId)> {
+        let (pod, host) = self.request.host.split_once('.')?;
+        let host = self.exactly(host).filter(|host| host.is_headless())?;
+        let (set, ordinal) = pod.rsplit_once('-')?;
+        let ordinal: i64 = ordinal.parse().ok().filter(|number: &i64| number.to_string() == ordinal)?;
+        let is = |id: &&WorkloadId| {
+            self.mesh.workloads.get(**id).is_some_and(|workload| {
+                let replicas = workload.template.replicas.get();
+                workload.resource.kind.as_str() == "StatefulSet"
+                    && workload.resource.name.as_str() == set
+                    && replicas.is_none_or(|replicas| ordinal < *replicas)
+            })
+        };
+        host.workloads.iter().find(is).map(|id| (host, *id))
     }
 
     /// Whether some visible HTTP service has the port, so that a listener for all addresses is there. Outside a
@@ -126,14 +161,26 @@ impl<'m, 'a> Visit<'m, 'a> {
 
     /// The name leads nowhere that the input knows.
     fn unresolved(&self, mut way: Way) -> Path {
-        let host = &self.request.host;
+        let host = self.request.host.trim_end_matches('.');
         let summary = format!("`{host}` is not in the mesh");
         way.hops.push(Hop::new(HopKind::Unmatched, None, None, summary.clone()));
+        if address_of(host).is_some() {
+            return stopped(way, None, End::Leaves(summary));
+        }
         let domain = &self.mesh.config.domain;
-        let full = crate::mesh::host::resolve_short_name(host, self.client.namespace(), domain);
-        if self.mesh.knows_host(&full) && crate::mesh::host::split_cluster_name(&full, domain).is_some() {
+        let full = match host.ends_with(".svc") {
+            true => format!("{host}.{domain}"),
+            false => resolve_short_name(host, self.client.namespace(), domain),
+        };
+        if self.mesh.knows_host(&full) && split_cluster_name(&full, domain).is_some() {
             let reason = format!("no Service `{full}` exists: the name does not resolve");
             return failed(way, Flag::None, None, reason, None);
+        }
+        if let Some(service) = self.without_pod() {
+            let reason =
+                format!("no StatefulSet behind `{}` has such a pod: the name does not resolve", service.name);
+            let cause = Some(Cause::new(service.resource, service.resource.name.span));
+            return failed(way, Flag::None, None, reason, cause);
         }
         stopped(way, None, End::Leaves(summary))
     }
@@ -141,7 +188,10 @@ impl<'m, 'a> Visit<'m, 'a> {
     /// The Service's own route.
     fn plain(&self, mut way: Way, host: &Host<'a>, role: Role) -> Path {
         let span = host.port(self.request.port).map_or(host.resource.name.span, |port| port.span);
-        let summary = format!("all pods of {}", host.name);
+        let summary = match self.pod().filter(|(own, _)| std::ptr::eq(*own, host)) {
+            Some(_) => format!("the pod {} of {}", self.request.host, host.name),
+            None => format!("all pods of {}", host.name),
+        };
         way.hops.push(Hop::new(HopKind::Service, Some(host.resource), Some(span), summary));
         if host.port(self.request.port).is_none() && !host.is_alias() {
             let reason = format!(
@@ -164,6 +214,7 @@ impl<'m, 'a> Visit<'m, 'a> {
             cause: Some(Cause::new(host.resource, span)),
             http: self.request.is_http(),
             proxied: role != Role::Bare,
+            only: self.pod().filter(|(own, _)| std::ptr::eq(*own, host)).map(|(_, id)| id),
         };
         let outcome = outcome(self.mesh, self.caller(role), &to, way.share, way.message.forwarded());
         Path { share: way.share, hops: way.hops, outcomes: vec![outcome], mirrors: Vec::new() }
@@ -173,8 +224,14 @@ impl<'m, 'a> Visit<'m, 'a> {
     /// has read it.
     fn passthrough(&self, mut way: Way, dialled: Option<&'m Host<'a>>, is_http: bool) -> Path {
         if self.mesh.config.allow_any_outbound {
-            let path = match dialled.filter(|host| !host.is_external()) {
-                Some(host) => self.plain(way, host, Role::Passthrough),
+            let path = match dialled {
+                Some(host) if !host.is_external() => self.plain(way, host, Role::Passthrough),
+                Some(host) => {
+                    let name = host.resource.name.span;
+                    let summary = format!("no route for `{}`", self.request.host);
+                    way.hops.push(Hop::new(HopKind::Unmatched, Some(host.resource), Some(name), summary));
+                    stopped(way, None, End::Leaves(elsewhere(host)))
+                }
                 None => self.unresolved(way),
             };
             return with_cluster(path, "PassthroughCluster");
@@ -240,7 +297,7 @@ impl<'m, 'a> Visit<'m, 'a> {
             return failed(way, Flag::None, None, reason, Some(Cause::new(host.resource, port.span)));
         }
         let kind = if port.protocol.is_tls() { RouteKind::Tls } else { RouteKind::Tcp };
-        let name = if crate::mesh::host::is_wildcard(&host.name) { &self.request.host } else { &host.name };
+        let name = if is_wildcard(&host.name) { &self.request.host } else { &host.name };
         let is_tls = matches!(self.request.scheme, Scheme::Https | Scheme::Tls);
         let sni = is_tls.then_some(self.request.host.as_str());
         for service in self.mesh.routes.serving(self.client.namespace(), name, kind) {

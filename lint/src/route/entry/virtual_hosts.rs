@@ -129,6 +129,12 @@ impl<'m, 'a> Table<'m, 'a> {
             format!("{bare}.{domain}"),
         ];
         let exact = names.iter().flat_map(|name| self.mesh.registry.named(name));
+        let exact = exact.chain(self.mesh.registry.at(bare, Some(namespace)));
+        // The pods of a headless Service have names below its own.
+        let above = names.iter().filter_map(|name| name.split_once('.')).map(|(_, rest)| rest);
+        let headless =
+            above.flat_map(|rest| self.mesh.registry.named(rest)).filter(|host| host.is_headless());
+        let exact = exact.chain(headless);
         let wildcards = self.mesh.registry.iter().filter(|host| is_wildcard(&host.name));
         exact
             .chain(wildcards.filter(|host| matches(&host.name, name)))
@@ -175,6 +181,11 @@ impl<'m, 'a> Table<'m, 'a> {
             domains.push(format!("{service}.{namespace}.svc"));
             domains.push(format!("{service}.{namespace}"));
         }
+        if host.is_headless() {
+            let below: Vec<String> = domains.iter().map(|domain| format!("*.{domain}")).collect();
+            domains.extend(below);
+        }
+        domains.extend(host.addresses().into_iter().filter(|own| !own.contains('/')).map(str::to_owned));
         domains
     }
 }
