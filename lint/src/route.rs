@@ -23,7 +23,7 @@ use std::fmt;
 
 pub use self::calls::{Call, Followed, calls, follow};
 pub use self::destination::describe_sent;
-pub use self::lookup::{Bare, by_host, in_service};
+pub use self::lookup::{Bare, Rule, Taken, by_host};
 pub use self::request::{BadSource, BadUrl, Known, Request, Scheme, Source};
 pub use self::share::Share;
 use crate::diagnostic::ResourceName;

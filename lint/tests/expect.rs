@@ -230,6 +230,15 @@ fn tests_of_istio_config_validator_run_beside_the_manifests() {
         out.contains("✓ tagged requests go to v2") && out.contains("routes exercised: 1/2 (50 %)"),
         "{out}"
     );
+    // Named alone, the manifests beside it are its own, and no other expectations run.
+    fs::write(dir.path().join("a.routes.yaml"), "expect: [{name: b, request: http://a/, flag: NR}]\n")
+        .unwrap();
+    let output = test(dir.path(), &["greeter_test.yml"]);
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}{error}");
+    assert!(out.contains("1 passed (1 request)"), "{out}");
+    let output = test(dir.path(), &["a.routes.yaml"]);
+    assert!(!text(&output.stdout).contains("tagged requests"), "{}", text(&output.stdout));
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod print;
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,11 +13,11 @@ use coalmine::expect::{self, Deployment, Problem, Report, Suite};
 use coalmine::render::expect as render;
 use coalmine::route::Known;
 use coalmine::states::states;
-use coalmine::{FileId, Files, Input};
+use coalmine::{FileId, Files, Input, Settings};
 
 use super::Exit;
 use super::args::Common;
-use super::input::{self, deployment_folder, is_expectations};
+use super::input::{self, deployment_folder, is_expectations, is_manifest};
 use super::route::keys;
 use super::state;
 
@@ -70,9 +70,9 @@ pub(crate) fn run(args: &TestArgs, common: &Common, color: bool) -> Result<Exit>
     if !read.unreadable.is_empty() {
         bail!("not everything could be read");
     }
-    let named: Vec<_> =
-        args.paths.iter().filter(|path| is_expectations(path)).filter_map(canonical).collect();
-    let only_named = !named.is_empty() && args.paths.iter().all(|path| is_expectations(path));
+    let is_named = |path: &PathBuf| is_expectations(path) || is_test_cases(path);
+    let named: Vec<_> = args.paths.iter().filter(|path| is_named(path)).filter_map(canonical).collect();
+    let only_named = !named.is_empty() && args.paths.iter().all(is_named);
     let wanted = |path: &PathBuf| !only_named || canonical(path).is_some_and(|path| named.contains(&path));
     if let Some(orphan) = read.orphans.iter().find(|path| wanted(path)) {
         bail!("{}: there are no manifests beside it", orphan.display());
@@ -86,7 +86,8 @@ pub(crate) fn run(args: &TestArgs, common: &Common, color: bool) -> Result<Exit>
         let input = Input::read(&files, &deployment.settings);
         let config = input.mesh_config(&deployment.settings);
         let states = states(&files, &input.resources, &deployment.settings);
-        let mut sources: Vec<FileId> = if only_named { Vec::new() } else { test_cases(&input) };
+        let mut sources = test_cases(&input);
+        sources.retain(|file| wanted(&PathBuf::from(files.name(*file))));
         for path in deployment.expectations.iter().filter(|path| wanted(path)) {
             let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
             sources.push(files.add(input::name_of(path), text));
@@ -161,7 +162,7 @@ fn print(args: &TestArgs, done: &[Done], color: bool) -> Result<Exit> {
 fn paths(args: &TestArgs, common: &Common) -> Result<Vec<PathBuf>> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for path in &args.paths {
-        if is_expectations(path) && path.is_file() {
+        if (is_expectations(path) || is_test_cases(path)) && path.is_file() {
             paths.push(deployment_folder(path, common)?);
         }
         paths.push(path.clone());
@@ -184,6 +185,14 @@ fn test_cases(input: &Input) -> Vec<FileId> {
         }
     }
     files
+}
+
+/// Whether a file holds test cases of istio-config-validator, by what is in it.
+fn is_test_cases(path: &Path) -> bool {
+    let Some(text) = is_manifest(path).then(|| fs::read_to_string(path).ok()).flatten() else { return false };
+    let mut files = Files::new();
+    files.add(input::name_of(path), text);
+    !test_cases(&Input::read(&files, &Settings::default())).is_empty()
 }
 
 /// `file:line:column: what is wrong`

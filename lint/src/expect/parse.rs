@@ -257,7 +257,7 @@ impl Reader {
         }
     }
 
-    fn pairs(&mut self, node: NodeRef<'_>, what: &str) -> Vec<(String, String)> {
+    pub(super) fn pairs(&mut self, node: NodeRef<'_>, what: &str) -> Vec<(String, String)> {
         if !node.is_mapping() {
             self.problem(node.span(), format!("`{what}` is a mapping of names to values"));
             return Vec::new();

@@ -485,9 +485,49 @@ fn slips_in_tests_of_istio_config_validator_are_named() {
             "did you mean `wantMatch`?",
         ),
         ("testCases: {}", "`testCases` is a list"),
+        (
+            "testCases:\n  - {wantMatch: true, request: {authority: [a], method: [GET], uri: [/], headers: [a, b]}}",
+            "`headers` is a mapping of names to values",
+        ),
+        (
+            "testCases:\n  - {wantMatch: true, request: {authority: [a], method: [GET], uri: [/], headers: a}}",
+            "`headers` is a mapping of names to values",
+        ),
     ] {
         let (_, report) = report(text);
         let error = report.expect_err(text);
         assert!(error.contains(wanted), "{text}\n{error}");
     }
+}
+
+#[test]
+fn a_rule_whose_delegate_is_not_there_leaves_the_request_to_the_next() {
+    let delegate = |name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: shop}}\nspec: {spec}\n"
+        )
+    };
+    let rules = "  http:\n    - {match: [{uri: {prefix: /x}}], delegate: {name: leaf}}\n";
+    let shop = SHOP.replacen("  http:\n", rules, 1);
+    let leaf = "{http: [{match: [{uri: {prefix: /x/y}}], route: [{destination: {host: leaf}}]}]}";
+    let lands = |manifests: &str, uri: &str, host: &str| {
+        let text = format!(
+            "testCases:\n  - description: it\n    wantMatch: true\n    request: {{authority: [shop.example], method: [GET], uri: [{uri}], headers: {{flag: \"on\"}}}}\n    route: [{{destination: {{{host}}}}}]\n"
+        );
+        let (_, report) = report_of(manifests, &text);
+        report.unwrap().results().all(super::CaseReport::passed)
+    };
+    let next = "host: web.shop.svc.cluster.local, subset: two";
+    assert!(lands(&format!("{shop}{}", delegate("leaf", leaf)), "/x/y", "host: leaf"));
+    assert!(lands(&format!("{shop}{}", delegate("leaf", leaf)), "/x", next));
+    assert!(lands(&shop, "/x/y", next));
+    for hidden in
+        [leaf.replace("{http", "{exportTo: [other], http"), leaf.replace("{http", "{hosts: [a], http")]
+    {
+        assert!(lands(&format!("{shop}{}", delegate("leaf", &hidden)), "/x/y", next), "{hidden}");
+    }
+    // Of two objects with one name the later is the one that is left.
+    let other = leaf.replace("host: leaf", "host: other");
+    let both = format!("{shop}{}{}", delegate("leaf", leaf), delegate("leaf", &other));
+    assert!(lands(&both, "/x/y", "host: other"));
 }

@@ -7,9 +7,7 @@ use super::coverage;
 use super::parse::{Reader, first};
 use super::{Ask, Case, Failure, Line};
 use crate::mesh::Mesh;
-use crate::mesh::routes::VirtualService;
-use crate::resource::networking::HttpRoute;
-use crate::route::{Bare, by_host, in_service};
+use crate::route::{Bare, Rule, by_host};
 use crate::span::{Span, Spanned};
 use crate::yaml::{Document, NodeRef, from_node};
 
@@ -79,13 +77,8 @@ fn case(reader: &mut Reader, node: NodeRef<'_>) -> Option<Case> {
             }
         }
     }
-    let headers: Vec<(String, String)> = request
-        .get("headers")
-        .map(NodeRef::entries)
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.text()?.to_owned(), value.text()?.to_owned())))
-        .collect();
+    let headers = request.get("headers").filter(|node| !node.is_null());
+    let headers = headers.map(|node| reader.pairs(node, "headers")).unwrap_or_default();
     let [authorities, methods, paths] = lists.as_slice() else { return None };
     let mut requests = Vec::new();
     for authority in authorities {
@@ -122,8 +115,8 @@ pub(super) fn check(
 ) -> (usize, Vec<Failure>) {
     let mut failures: Vec<Failure> = Vec::new();
     for request in &test.requests {
-        let root = by_host(mesh, request);
-        let leaf = root.and_then(|(service, rule)| delegated(mesh, service, rule, request));
+        let taken = by_host(mesh, request);
+        let (root, leaf) = (taken.map(|taken| taken.root), taken.and_then(|taken| taken.leaf));
         for (_, rule) in root.into_iter().chain(leaf) {
             coverage.add_rule(rule.span);
         }
@@ -147,7 +140,7 @@ pub(super) fn check(
             };
             let headers: String =
                 request.headers.iter().map(|(name, value)| format!(", {name}: {value}")).collect();
-            let text = |(service, rule): (&VirtualService<'_>, &Spanned<HttpRoute>)| Line {
+            let text = |(service, rule): Rule<'_, '_>| Line {
                 text: super::target::name(&crate::rule::name_of(service.resource)),
                 span: Some(rule.span),
             };
@@ -165,23 +158,6 @@ pub(super) fn check(
         }
     }
     (test.requests.len(), failures)
-}
-
-/// The rule of the VirtualService that a rule delegates to.
-fn delegated<'m, 'a>(
-    mesh: &'m Mesh<'a>,
-    service: &VirtualService<'a>,
-    rule: &'a Spanned<HttpRoute>,
-    request: &Bare,
-) -> Option<(&'m VirtualService<'a>, &'a Spanned<HttpRoute>)> {
-    let delegate = rule.delegate.get()?;
-    let namespace = Some(delegate.namespace.text()).filter(|namespace| !namespace.is_empty());
-    let namespace = namespace.unwrap_or_else(|| service.namespace());
-    let is = |other: &&VirtualService<'a>| {
-        other.namespace() == namespace && other.resource.name.as_str() == delegate.name.text()
-    };
-    let other = mesh.routes.iter().find(is)?;
-    in_service(other, request).map(|rule| (other, rule))
 }
 
 /// A field of the rule at a place.

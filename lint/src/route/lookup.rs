@@ -1,8 +1,9 @@
 //! The http rule of a request by the hosts of VirtualServices alone, as istio-config-validator looks it up: whatever
 //! the gateway, the port and the client. Knows rules, not where they lead.
 
-use super::message::{Matcher, Message};
+use super::message::{Block, Matcher, Message, can_join};
 use super::request::split_port;
+use super::rules::{blocks, delegate_of};
 use crate::mesh::Mesh;
 use crate::mesh::host::{matches, more_specific};
 use crate::mesh::matching::Regexes;
@@ -36,13 +37,22 @@ impl Bare {
     }
 }
 
-/// The rule that takes a request, and its VirtualService. The most specific host comes first; a VirtualService
-/// without a rule for the request leaves it to the next.
+/// A rule and its VirtualService.
+pub type Rule<'m, 'a> = (&'m VirtualService<'a>, &'a Spanned<HttpRoute>);
+
+/// The rule that takes a request, and the one that it delegates to.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'m, 'a> {
+    /// The rule of the VirtualService that has the host.
+    pub root: Rule<'m, 'a>,
+    /// The delegate's rule.
+    pub leaf: Option<Rule<'m, 'a>>,
+}
+
+/// The rule that takes a request. The most specific host comes first; a VirtualService without a rule for the request
+/// leaves it to the next.
 #[must_use]
-pub fn by_host<'m, 'a>(
-    mesh: &'m Mesh<'a>,
-    request: &Bare,
-) -> Option<(&'m VirtualService<'a>, &'a Spanned<HttpRoute>)> {
+pub fn by_host<'m, 'a>(mesh: &'m Mesh<'a>, request: &Bare) -> Option<Taken<'m, 'a>> {
     let host = split_port(&request.authority).0.to_ascii_lowercase();
     let mut found: Vec<(&str, &VirtualService<'a>)> = Vec::new();
     for service in mesh.routes.iter() {
@@ -58,16 +68,30 @@ pub fn by_host<'m, 'a>(
         (_, true) => std::cmp::Ordering::Greater,
         _ => std::cmp::Ordering::Equal,
     });
-    found.into_iter().find_map(|(_, service)| in_service(service, request).map(|rule| (service, rule)))
+    found.into_iter().find_map(|(_, service)| in_service(mesh, service, request))
 }
 
-/// The rule of a VirtualService that takes a request, its hosts aside.
-#[must_use]
-pub fn in_service<'a>(service: &VirtualService<'a>, request: &Bare) -> Option<&'a Spanned<HttpRoute>> {
+/// The rule of a VirtualService that takes a request, its hosts aside. A rule whose delegate is not there, or has no rule
+/// for the request, takes nothing.
+fn in_service<'m, 'a>(
+    mesh: &'m Mesh<'a>,
+    service: &'m VirtualService<'a>,
+    request: &Bare,
+) -> Option<Taken<'m, 'a>> {
     let regexes = Regexes::default();
     let matcher = Matcher { regexes: &regexes };
     let message = request.message();
-    service.spec.http.iter().find(|rule| {
-        rule.r#match.is_empty() || rule.r#match.iter().any(|block| matcher.block(block, &message).is_some())
+    let takes = |block: &Block<'a>| block.is_none_or(|block| matcher.block(block, &message).is_some());
+    service.spec.http.iter().find_map(|rule| {
+        blocks(&rule.r#match).filter(takes).find_map(|block| {
+            let root = (service, rule);
+            let Some(delegate) = rule.delegate.get() else { return Some(Taken { root, leaf: None }) };
+            let other = delegate_of(mesh, service, delegate)?;
+            let leaf = other.spec.http.iter().find(|leaf| {
+                let mut own = blocks(&leaf.r#match).filter(takes);
+                own.any(|own| block.zip(own).is_none_or(|(root, leaf)| can_join(root, leaf)))
+            })?;
+            Some(Taken { root, leaf: Some((other, leaf)) })
+        })
     })
 }

@@ -8,7 +8,7 @@ use crate::mesh::gateways::resolve_gateway_name;
 use crate::mesh::host::{in_subnet, matches};
 use crate::mesh::routes::{RouteKind, VirtualService, is_catch_all};
 use crate::resource::field::{List, Map};
-use crate::resource::networking::{HttpMatch, HttpRoute, L4Match};
+use crate::resource::networking::{Delegate, HttpMatch, HttpRoute, L4Match};
 use crate::span::Spanned;
 
 /// For whom a table is built.
@@ -113,9 +113,7 @@ pub(super) fn table<'m, 'a>(
         let route = |leaf, blocks| Built { service, index, rule, leaf, blocks };
         let mut added: Vec<Built<'m, 'a>> = Vec::new();
         if let Some(delegate) = rule.delegate.get() {
-            let namespace = Some(delegate.namespace.text()).filter(|ns| !ns.is_empty());
-            let namespace = namespace.unwrap_or_else(|| service.namespace());
-            let Some(other) = delegate_of(mesh, namespace, delegate.name.text(), service) else { continue };
+            let Some(other) = delegate_of(mesh, service, delegate) else { continue };
             for (place, leaf) in other.spec.http.iter().enumerate() {
                 for root in blocks(&rule.r#match) {
                     for own in blocks(&leaf.r#match) {
@@ -148,17 +146,20 @@ pub(super) fn table<'m, 'a>(
 }
 
 /// The blocks of a rule; one that is no condition when there is none.
-fn blocks<'a>(list: &'a List<HttpMatch>) -> impl Iterator<Item = Block<'a>> {
+pub(super) fn blocks<'a>(list: &'a List<HttpMatch>) -> impl Iterator<Item = Block<'a>> {
     let none = list.is_empty().then_some(None);
     list.iter().map(Some).chain(none)
 }
 
-fn delegate_of<'m, 'a>(
+/// The VirtualService that a rule of another delegates to. Of two with one name the later counts; one that has hosts of
+/// its own, or is not exported to the root's namespace, is none.
+pub(super) fn delegate_of<'m, 'a>(
     mesh: &'m Mesh<'a>,
-    namespace: &str,
-    name: &str,
     root: &VirtualService<'a>,
+    delegate: &Delegate,
 ) -> Option<&'m VirtualService<'a>> {
+    let namespace = Some(delegate.namespace.text()).filter(|namespace| !namespace.is_empty());
+    let (namespace, name) = (namespace.unwrap_or_else(|| root.namespace()), delegate.name.text());
     let is = |service: &&VirtualService<'a>| {
         service.namespace() == namespace && service.resource.name.as_str() == name
     };
