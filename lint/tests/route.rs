@@ -262,6 +262,15 @@ fn what_cannot_be_read_is_said_with_its_place() {
 }
 
 #[test]
+fn what_can_be_read_is_answered_before_the_rest_fails_the_command() {
+    let output =
+        route(&manifests(), &["voting", "nosuch", "--to", "http://voting.example/", "--step", "3-canary"]);
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(out.contains("answered by voting-app-1-0") && error.contains("nosuch: "), "{out}{error}");
+}
+
+#[test]
 fn several_deployments_are_a_question() {
     let args = ["voting-flag", "weighted-sticky", "--to", "http://a/"];
     let output = route(&manifests(), &args);

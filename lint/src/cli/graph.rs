@@ -60,7 +60,7 @@ impl GraphArgs {
 /// Draws one deployment.
 pub(crate) fn run(args: &GraphArgs, common: &Common) -> Result<Exit> {
     let mut pictures: Vec<(String, String)> = Vec::new();
-    state::each(&args.state, common, |view| {
+    let readable = state::each(&args.state, common, |view| {
         let mut graphs = Graph::of_states(view.meshes());
         let chosen = view.chosen();
         if chosen >= graphs.len() {
@@ -101,5 +101,6 @@ pub(crate) fn run(args: &GraphArgs, common: &Common) -> Result<Exit> {
         Some(path) => fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?,
         None => io::stdout().write_all(text.as_bytes())?,
     }
+    readable.check()?;
     Ok(Exit::Clean)
 }

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &RouteArgs, common: &Common, color: bool) -> Result<Exit
     };
     let mut answers: Vec<Answer> = Vec::new();
     let mut refusals: Vec<String> = Vec::new();
-    state::each(&args.state, common, |view| {
+    let readable = state::each(&args.state, common, |view| {
         let namespace = common.namespace.as_deref().unwrap_or_else(|| view.settings.namespace_for(""));
         let request = request(args, namespace)?;
         let mesh = view.mesh();
@@ -109,6 +109,7 @@ pub(crate) fn run(args: &RouteArgs, common: &Common, color: bool) -> Result<Exit
         }
     };
     io::stdout().write_all(answer.text.as_bytes())?;
+    readable.check()?;
     Ok(if answer.failed { Exit::Findings } else { Exit::Clean })
 }
 

@@ -1,5 +1,4 @@
 //! The state of a deployment that a command answers questions about.
-#![allow(dead_code)] // the commands that ask follow one by one
 
 use anyhow::{Result, bail};
 use coalmine::line_index::{ColumnUnit, LineIndex};
@@ -15,8 +14,7 @@ use super::input;
 pub(crate) struct View<'v> {
     pub files: &'v Files,
     pub settings: &'v Settings,
-    pub input: &'v Input,
-    pub config: &'v MeshConfig,
+    config: &'v MeshConfig,
     /// What could not be read as it was meant, each with its place: the answer may be wrong without it.
     pub misread: &'v [String],
     states: &'v [State<'v>],
@@ -32,11 +30,6 @@ impl<'v> View<'v> {
     /// What the chosen state means.
     pub(crate) fn mesh(&self) -> Mesh<'v> {
         self.mesh_of(self.chosen)
-    }
-
-    /// What the state before the chosen one means, if there is one.
-    pub(crate) fn previous(&self) -> Option<Mesh<'v>> {
-        self.chosen.checked_sub(1).map(|before| self.mesh_of(before))
     }
 
     /// What each state means, in order.
@@ -68,8 +61,18 @@ pub(super) fn at(files: &Files, span: Span, message: &str) -> String {
     format!("{}:{}:{}: {message}", files.name(span.file), at.line + 1, at.column + 1)
 }
 
-/// Answers for each deployment that the paths name. What could not be read is named on standard error, and
-/// fails the command after the rest was answered.
+/// Whether all that was named could be read.
+#[must_use = "what could not be read fails the command, after the rest was answered"]
+pub(crate) struct Readable(bool);
+
+impl Readable {
+    /// Fails when something could not be read: for after the answer is printed.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.0 { Ok(()) } else { bail!("not everything could be read") }
+    }
+}
+
+/// Answers for each deployment that the paths name. What could not be read is named on standard error.
 ///
 /// # Errors
 /// Paths that cannot be read, a step that no rollout has, and what `answer` fails with.
@@ -77,7 +80,7 @@ pub(crate) fn each(
     args: &StateArgs,
     common: &Common,
     mut answer: impl FnMut(&View<'_>) -> Result<()>,
-) -> Result<()> {
+) -> Result<Readable> {
     let read = input::read(&args.paths, "<stdin>", common)?;
     for message in &read.unreadable {
         eprintln!("coalmine: {message}");
@@ -102,7 +105,6 @@ pub(crate) fn each(
         answer(&View {
             files: &deployment.files,
             settings: &deployment.settings,
-            input: &input,
             config: &config,
             misread: &misread,
             states: &states,
@@ -115,8 +117,5 @@ pub(crate) fn each(
             false => bail!("--step {step}: there is no such step; the steps are {}", known.join(", ")),
         }
     }
-    if !read.unreadable.is_empty() {
-        bail!("not everything could be read");
-    }
-    Ok(())
+    Ok(Readable(read.unreadable.is_empty()))
 }

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &TlsCheckArgs, common: &Common) -> Result<Exit> {
     let mut wire = Wire { version: 1, rows: Vec::new() };
     let mut unanswered = Missing::default();
     let mut conflicts = false;
-    state::each(&args.state, common, |view| {
+    let readable = state::each(&args.state, common, |view| {
         let mesh = view.mesh();
         if !unanswered.asks(&mesh, question) {
             return Ok(());
@@ -86,6 +86,7 @@ pub(crate) fn run(args: &TlsCheckArgs, common: &Common) -> Result<Exit> {
         }
     };
     io::stdout().write_all(text.as_bytes())?;
+    readable.check()?;
     Ok(if conflicts { Exit::Findings } else { Exit::Clean })
 }
 

@@ -281,7 +281,10 @@ fn judge(scene: Scene<'_, '_>, claim: &Claim, legs: &[Leg]) -> Option<Miss> {
                 }
             }
         }
-        Claim::Shares(shares) => not_shared(shares, trace),
+        Claim::Shares(shares) => {
+            let (expected, found) = not_shared(shares, trace)?;
+            return Some(Miss { expected, found, leg: Some(0) });
+        }
         Claim::Status(any) => outcomes(trace).find_map(|outcome| {
             let status = status(&outcome.end);
             (!status.as_ref().is_some_and(|status| any.contains(status)))
@@ -306,10 +309,7 @@ fn describe(claim: &Claim) -> String {
         Claim::Never(target) => format!("never reaches {}", target.describe()),
         Claim::Only(target) => format!("reaches only {}", target.describe()),
         Claim::Mirrors(target) => format!("is copied to {}", target.describe()),
-        Claim::Shares(shares) => {
-            let shares: Vec<String> = shares.iter().map(|(key, share)| format!("{share} {key}")).collect();
-            shares.join(", ")
-        }
+        Claim::Shares(shares) => divided(shares, false),
         Claim::Status(any) if any.iter().all(|status| status == "none") => "no answer".to_owned(),
         Claim::Status(any) => format!("status {}", any.join(" or ")),
         Claim::Redirect(to) => format!("a redirect to {to}"),
@@ -403,7 +403,17 @@ fn is_called(key: &str, outcome: &Outcome) -> bool {
         || (some && pods.all(|pod| pod.version.as_deref() == Some(key) || pod.workload.object.name == key))
 }
 
-fn not_shared(shares: &[(String, Share)], trace: &Trace) -> Option<String> {
+/// `90 % v1, 10 % v2`, with the fractions if the percentages hide them.
+fn divided(shares: &[(String, Share)], exactly: bool) -> String {
+    let one = |(key, share): &(String, Share)| match exactly {
+        true => format!("{share} ({}/{}) {key}", share.parts(), share.total()),
+        false => format!("{share} {key}"),
+    };
+    shares.iter().map(one).collect::<Vec<String>>().join(", ")
+}
+
+/// What was expected and what was found.
+fn not_shared(shares: &[(String, Share)], trace: &Trace) -> Option<(String, String)> {
     let sum = |key: &str| {
         let of_key = outcomes(trace).filter(|outcome| is_called(key, outcome));
         of_key.fold(Share::new(0, 1), |sum, outcome| sum.plus(outcome.share))
@@ -423,8 +433,11 @@ fn not_shared(shares: &[(String, Share)], trace: &Trace) -> Option<String> {
             None => actual.push((label, outcome.share)),
         }
     }
-    let actual: Vec<String> = actual.into_iter().map(|(label, share)| format!("{share} {label}")).collect();
-    Some(actual.join(", "))
+    let hidden = shares.iter().any(|(key, share)| {
+        let own = sum(key);
+        own != *share && own.to_string() == share.to_string()
+    });
+    Some((divided(shares, hidden), divided(&actual, hidden)))
 }
 
 /// The status that a proxy answers with; `none` when nobody does; nothing when pods answer.

@@ -244,7 +244,10 @@ fn shares_are_exact_and_by_subset_version_workload_or_status() {
     for shares in ["{one: 75%, two: 25%}", "{v1: 3/4, v2: 1/4}", "{web-1: 75.0%}", "{v1: 75%, three: 0%}"] {
         is_met(&format!("request: http://shop.example/\nshares: {shares}"));
     }
-    is_not_met("request: http://shop.example/\nshares: {v1: 74.999999%}", "75 % v1, 25 % web.shop");
+    is_not_met(
+        "request: http://shop.example/\nshares: {v1: 74.999999%}",
+        "75 % (3/4) v1, 25 % (1/4) web.shop",
+    );
     is_met("request: http://shop.example/gone\nshares: {503: 100%}");
     is_not_met("request: http://shop.example/gone\nshares: {three: 100%}", "100 % 503 NC");
 }
@@ -530,4 +533,25 @@ fn a_rule_whose_delegate_is_not_there_leaves_the_request_to_the_next() {
     let other = leaf.replace("host: leaf", "host: other");
     let both = format!("{shop}{}{}", delegate("leaf", leaf), delegate("leaf", &other));
     assert!(lands(&both, "/x/y", "host: other"));
+}
+
+#[test]
+fn shares_that_look_alike_are_told_apart() {
+    let text = SHOP.replacen("weight: 75", "weight: 1", 1).replacen("weight: 25", "weight: 2", 1);
+    let request = "request: http://shop.example/\n";
+    assert_eq!(
+        found_in(&text, &format!("{request}shares: {{one: 33.333%, two: 66.667%}}")),
+        ["shares: 33.333 % (1/3) one, 66.667 % (2/3) two"]
+    );
+    let (_, report) = report_of(
+        &text,
+        "expect: [{name: a, request: http://shop.example/, shares: {one: 33.333%, two: 66.667%}}]",
+    );
+    let report = report.unwrap();
+    let expected = &report.results().next().unwrap().failures[0].expected;
+    assert_eq!(expected, "33.333 % (33333/100000) one, 66.667 % (66667/100000) two");
+    assert_eq!(
+        found_in(&text, &format!("{request}shares: {{one: 50%, two: 50%}}")),
+        ["shares: 33.333 % one, 66.667 % two"]
+    );
 }

@@ -75,10 +75,14 @@ impl Share {
 }
 
 impl fmt::Display for Share {
-    /// `12.5 %`, with at most three decimals.
+    /// `12.5 %`, with at most three decimals; what they would round to nobody or everybody is told from those.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("{:.3}", self.percent());
-        write!(f, "{} %", text.trim_end_matches('0').trim_end_matches('.'))
+        match text.as_str() {
+            "0.000" if !self.is_none() => f.write_str("<0.001 %"),
+            "100.000" if self.parts < self.total => f.write_str(">99.999 %"),
+            text => write!(f, "{} %", text.trim_end_matches('0').trim_end_matches('.')),
+        }
     }
 }
 
@@ -102,5 +106,7 @@ mod tests {
             (text(1, 1), text(1, 8), text(1, 3)),
             ("100 %".into(), "12.5 %".into(), "33.333 %".into())
         );
+        assert_eq!(text(0, 1), "0 %");
+        assert_eq!((text(1, 1_000_000), text(999_999, 1_000_000)), ("<0.001 %".into(), ">99.999 %".into()));
     }
 }
