@@ -11,6 +11,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod validator;
+mod words;
 
 use std::cell::OnceCell;
 

@@ -1,5 +1,8 @@
 //! The gateway's side: which pods, which server, which virtual host.
 
+mod merge;
+
+use self::merge::merged;
 use super::{Cause, Hop, HopKind, Path, Unanswerable, Way, failed, no_route, start, stopped};
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
@@ -192,53 +195,6 @@ pub(super) fn enter<'a>(
         Scheme::Https | Scheme::Tls => tls(&pods, &servers, way, request, known, notes),
         Scheme::Tcp => vec![bytes(&pods, &servers, way, request)],
     }
-}
-
-/// What can share a port.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Http,
-    Tls,
-    Bytes,
-}
-
-impl Class {
-    fn of(server: &Server) -> Self {
-        match server {
-            server if is_plain_http(server) => Self::Http,
-            server if server.tls.is_some() => Self::Tls,
-            _ => Self::Bytes,
-        }
-    }
-}
-
-/// `mergeGateways`: of servers on one port and address those count that go with the first; of servers for bytes
-/// without TLS the first alone.
-fn merged<'m, 'a>(servers: Vec<At<'m, 'a>>, notes: &mut Vec<String>) -> Vec<At<'m, 'a>> {
-    let mut kept: Vec<At<'m, 'a>> = Vec::new();
-    for (gateway, server) in servers {
-        let before = kept.iter().find(|(_, other)| other.bind.text() == server.bind.text());
-        let Some((other, first)) = before.filter(|(_, first)| {
-            let class = Class::of(first);
-            class != Class::of(server) || class == Class::Bytes
-        }) else {
-            kept.push((gateway, server));
-            continue;
-        };
-        filters::note(
-            notes,
-            format!(
-                "port {}: the {} server of Gateway {} is dropped, because the {} server of Gateway {} has the port; \
-                 a cluster takes the older one",
-                port(server),
-                protocol(server),
-                gateway.full_name(),
-                protocol(first),
-                other.full_name(),
-            ),
-        );
-    }
-    kept
 }
 
 /// Why nobody can dial the port, when Services of the gateway's pods are in the input and none has it.
