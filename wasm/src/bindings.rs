@@ -20,7 +20,7 @@ extern "C" {
 }
 
 /// Says what happened before the module traps: a trap alone is `unreachable` and nothing else.
-#[wasm_bindgen(start, skip_typescript)]
+#[wasm_bindgen(start, private)]
 fn start() {
     std::panic::set_hook(Box::new(|panic| {
         console_error(&format!(
@@ -44,7 +44,7 @@ fn from_js<T: DeserializeOwned + Default>(what: &str, value: &JsValue) -> Result
     }
     let text = js_sys::JSON::stringify(value).ok().and_then(|text| text.as_string());
     let text = text.ok_or_else(|| JsError::new(&format!("{what}: not a plain object")))?;
-    serde_json::from_str(&text).map_err(|error| JsError::new(&format!("{what}: {error}")))
+    api::options(what, &text).map_err(error)
 }
 
 fn error(message: String) -> JsError {
