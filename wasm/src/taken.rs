@@ -105,17 +105,17 @@ impl Walk<'_, '_> {
         };
         let call = Id::edge(caller, &called);
         if fails {
-            self.bad_calls.push(call)
+            self.bad_calls.push(call);
         } else {
-            self.good.push(call)
+            self.good.push(call);
         }
         for endpoint in &outcome.endpoints {
             let workload = workload(&endpoint.workload.object);
             let behind = [Id::edge(&called, &workload), workload];
             if fails || is_failure(&endpoint.end) {
-                self.bad.extend(behind)
+                self.bad.extend(behind);
             } else {
-                self.good.extend(behind)
+                self.good.extend(behind);
             }
         }
         if fails { self.bad.push(called) } else { self.good.push(called) }

@@ -20,8 +20,8 @@ const NOTHING: &str = "Nothing here: no gateway, no route, and no Service with p
 /// The classes of what a request fails at.
 const FAILED: &str = " on failed";
 
-/// How far before the tip of a line the cross stands.
-const CROSS: f64 = 17.0;
+/// How far before the lock of a line, or its tip, the cross stands.
+const CROSS: f64 = 15.0;
 
 pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
     let picture = Picture::of(graph);
@@ -278,8 +278,10 @@ impl Drawing<'_, '_> {
             out.push_str(&badge(change, route.sign.0, route.sign.1));
         }
         if fails {
+            // Before the lock, which may be the reason.
+            let (x, y) = if link.tls.is_some() { route.lock } else { route.tip };
             let back = if route.points_left { CROSS } else { -CROSS };
-            out.push_str(&cross(route.tip.0 + back, route.tip.1));
+            out.push_str(&cross(x + back, y));
         }
         self.close(out, link);
     }
