@@ -571,7 +571,7 @@ export type LintOptions = {
 
 /** Which graph. */
 export type GraphOptions = {
-  /** A file of the deployment that is meant; the first deployment when it is left out. */
+  /** A file or folder of the deployment that is meant; the first deployment when it is left out. */
   file?: string | null,
   /** The step of the rollout after which to look; the last that leaves something when it is left out. */
   step?: string | null,
@@ -592,7 +592,7 @@ export type GraphOptions = {
 
 /** A request to follow: as the options of `coalmine route`. */
 export type RouteQuestion = {
-  /** A file of the deployment that is meant; the first deployment when it is left out. */
+  /** A file or folder of the deployment that is meant; the first deployment when it is left out. */
   file?: string | null,
   /** The step of the rollout after which to look; the last that leaves something when it is left out. */
   step?: string | null,

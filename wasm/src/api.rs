@@ -75,7 +75,7 @@ pub struct FixOptions {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields = nullable))]
 pub struct GraphOptions {
-    /// A file of the deployment that is meant; the first deployment when it is left out.
+    /// A file or folder of the deployment that is meant; the first deployment when it is left out.
     pub file: Option<String>,
     /// The step of the rollout after which to look; the last that leaves something when it is left out.
     pub step: Option<String>,
@@ -101,7 +101,7 @@ pub struct GraphOptions {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields = nullable))]
 pub struct RouteQuestion {
-    /// A file of the deployment that is meant; the first deployment when it is left out.
+    /// A file or folder of the deployment that is meant; the first deployment when it is left out.
     pub file: Option<String>,
     /// The step of the rollout after which to look; the last that leaves something when it is left out.
     pub step: Option<String>,
