@@ -1,4 +1,5 @@
-//! What the bindings do, without JavaScript: texts in, wire types out. The judgement is the linter's.
+//! What the bindings do, without JavaScript: texts in, wire types out. The judgement is the linter's. Past 500 lines
+//! because the questions' types, whose comments are the package's documentation, stand beside what answers them.
 
 use std::collections::BTreeMap;
 

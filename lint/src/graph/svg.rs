@@ -1,6 +1,7 @@
 //! The picture as SVG: self-contained, without scripts, ids and external fonts, so that it can stand in a README and,
 //! several times, in one page. Colours are classes with a media query and not variables: not every renderer knows
-//! those. Nothing is told by colour alone. Names are user input and are escaped.
+//! those. Nothing is told by colour alone. Names are user input and are escaped. Past 500 lines because every sign of the
+//! picture is drawn here.
 
 mod legend;
 mod style;
