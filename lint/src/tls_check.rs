@@ -72,6 +72,11 @@ impl<'m, 'a> Caller<'m, 'a> {
         }
     }
 
+    /// Whether ztunnel carries its calls.
+    fn is_ambient(&self) -> bool {
+        matches!(self, Self::Workload(workload) if workload.proxy == Proxy::Ambient)
+    }
+
     /// What carries its calls; a pod of which nothing says has a sidecar.
     fn proxy(&self, mesh: &Mesh<'_>) -> ClientProxy {
         match self {
@@ -510,7 +515,14 @@ impl<'w, 'm, 'a> Checked<'w, 'm, 'a> {
             let subset = way.and_then(|(_, target)| target.subset()).map(|name| name.as_str());
             let setting = effective.client_tls(port.number, subset);
             let sending = mesh.sending(caller.proxy(mesh), setting, host);
-            let mut add = |workload, answer| units.push(Unit { group, subset, workload, answer });
+            let mut add = |workload, mut answer: Answer<'a>| {
+                if caller.is_ambient() {
+                    // ztunnel speaks mTLS with what is in the mesh, and plaintext otherwise.
+                    answer.status = Status::Unknown;
+                    answer.client.sent = None;
+                }
+                units.push(Unit { group, subset, workload, answer });
+            };
             let defined = subset.map(|name| effective.subset(name).map(|(_, subset)| &subset.labels));
             let selected = match defined {
                 Some(None) => {

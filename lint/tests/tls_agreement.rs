@@ -364,22 +364,37 @@ fn mesh() -> impl Strategy<Value = String> {
     )
 }
 
-fn disagreements(text: &str) -> Vec<String> {
+fn with<T>(text: &str, judge: impl FnOnce(&Mesh<'_>) -> T) -> T {
     let mut files = Files::new();
     files.add("test.yaml", text);
     let settings = Settings::default();
     let input = Input::read(&files, &settings);
     let config = input.mesh_config(&settings);
     let mesh = Mesh::new(input.resources.iter().collect(), &config, Assume::Closed);
-    assert_eq!(mesh.workloads.iter().filter(|(_, pods)| pods.proxy != Proxy::Unknown).count(), 6, "{text}");
-    let mut found = Vec::new();
-    for caller in callers(&mesh) {
-        let (table, routes) = (by_table(&mesh, &caller), by_routes(&mesh, &caller, &VALUES));
-        let name = caller.name();
-        found.extend(table.difference(&routes).map(|fact| format!("{name}: only the table has {fact}")));
-        found.extend(routes.difference(&table).map(|fact| format!("{name}: only the routes have {fact}")));
-    }
-    found
+    assert!(mesh.workloads.iter().all(|(_, pods)| pods.proxy != Proxy::Unknown), "{text}");
+    judge(&mesh)
+}
+
+fn disagreements(text: &str) -> Vec<String> {
+    with(text, |mesh| {
+        let mut found = Vec::new();
+        for caller in callers(mesh) {
+            let (table, routes) = (by_table(mesh, &caller), by_routes(mesh, &caller, &VALUES));
+            let name = caller.name();
+            found.extend(table.difference(&routes).map(|fact| format!("{name}: only the table has {fact}")));
+            found
+                .extend(routes.difference(&table).map(|fact| format!("{name}: only the routes have {fact}")));
+        }
+        found
+    })
+}
+
+/// What the table says about one client.
+fn facts_of(text: &str, name: &str) -> Facts {
+    with(text, |mesh| {
+        let caller = callers(mesh).into_iter().find(|caller| caller.name() == name).unwrap();
+        by_table(mesh, &caller)
+    })
 }
 
 proptest! {
@@ -391,4 +406,43 @@ proptest! {
         let found = disagreements(&text);
         prop_assert!(found.is_empty(), "{found:#?}\n{text}");
     }
+}
+
+/// A root that deals its clients to two delegates, of which one has a rule behind one that takes everything.
+#[test]
+fn the_table_and_the_routes_agree_on_delegates() {
+    let service = "{selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}";
+    let root = "{hosts: [web, www.example.com], gateways: [mesh, edge/gw], http: [{match: [{sourceLabels: {app: cli}}], \
+                delegate: {name: one}}, {match: [{headers: {x-a: {exact: b}}}], delegate: {name: gone}}, {delegate: \
+                {name: other}}]}";
+    let one =
+        "{http: [{route: [{destination: {host: web, subset: v1}}]}, {route: [{destination: {host: web}}]}]}";
+    let other = "{http: [{match: [{headers: {x-a: {exact: c}}}], route: [{destination: {host: web, subset: v3}}]}, \
+                 {route: [{destination: {host: web, subset: v2}}]}]}";
+    let rule = "{host: web, trafficPolicy: {tls: {mode: SIMPLE}}, subsets: [{name: v1, labels: {version: v1}, \
+                trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}, {name: v2, labels: {version: v2}, trafficPolicy: {tls: \
+                {mode: DISABLE}}}]}";
+    let gateway = "{selector: {istio: edge}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}";
+    let text = [
+        object("Service", "shop/web", service),
+        pods("shop/web-v1", "app: web, version: v1", true),
+        pods("shop/web-v2", "app: web, version: v2", true),
+        pods("shop/cli", "app: cli", true),
+        pods("shop/far", "app: far", true),
+        pods("edge/gw", "istio: edge", true),
+        object("Gateway", "edge/gw", gateway),
+        object("PeerAuthentication", "shop/default", "{mtls: {mode: STRICT}}"),
+        object("DestinationRule", "shop/web", rule),
+        object("VirtualService", "shop/root", root),
+        object("VirtualService", "shop/one", one),
+        object("VirtualService", "shop/other", other),
+    ]
+    .concat();
+    let found = disagreements(&text);
+    assert!(found.is_empty(), "{found:#?}");
+    let facts = facts_of(&text, "cli");
+    let web = "web.shop.svc.cluster.local:80";
+    let expected = [format!("{web} pods web-v1: answered"), format!("{web} subset v1: answered")];
+    assert_eq!(facts, Facts::from(expected));
+    assert!(facts_of(&text, "far").contains(&format!("{web} subset v3: NC")));
 }

@@ -339,7 +339,7 @@ fn notes(
         };
     }
     if rows.iter().any(|row| row.answer.status == Status::Unknown) {
-        out.push_str("\nUNKNOWN: nothing says whether the pods have a sidecar, or which policy wins.\n");
+        out.push_str("\nUNKNOWN: nothing says whether the pods have a sidecar or which policy wins, or ambient carries the call.\n");
     }
     let strict = |row: &Row<'_, '_>| matches!(row.answer.server, Server::Policy(decision) if decision.mode == Mode::Strict);
     if rows.iter().any(strict)

@@ -339,3 +339,13 @@ fn callers_that_only_one_selector_tells_apart_get_their_own_answers() {
         ["db:5432 ok STRICT mtls db+web+task all", "db:5432 conflict STRICT plain job all"]
     );
 }
+
+#[test]
+fn what_ztunnel_sends_is_not_taken_for_plaintext() {
+    let ambient = "apiVersion: v1\nkind: Namespace\nmetadata: {name: mist, labels: {istio.io/dataplane-mode: ambient}}\n---\n\
+                   apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: fog, namespace: mist}\n\
+                   spec: {template: {metadata: {labels: {app: fog}}}}\n---\n";
+    let text = format!("{MESH}{ambient}{}", policy("prod", STRICT));
+    let from = Question { from: Some("fog"), service: None };
+    assert_eq!(table(&text, &MeshConfig::default(), from), ["db:5432 unknown STRICT ? all all"]);
+}
