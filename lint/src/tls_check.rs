@@ -463,9 +463,7 @@ impl<'w, 'm, 'a> Checked<'w, 'm, 'a> {
             }
         }
         let way = |unit: &Unit<'m, 'a>| (unit.subset, unit.workload.map(|w| w.resource.span));
-        // A way that does not exist leads to none of the pods.
-        let exists = |unit: &&Unit<'m, 'a>| unit.answer.missing.is_none();
-        let mut ways: Vec<_> = groups.iter().flatten().filter(exists).map(way).collect();
+        let mut ways: Vec<_> = groups.iter().flatten().map(way).collect();
         ways.sort_unstable();
         ways.dedup();
         groups.into_iter().filter_map(|group| self.row(group, clients, reached.len(), &ways)).collect()
@@ -499,7 +497,8 @@ impl<'w, 'm, 'a> Checked<'w, 'm, 'a> {
             clients: numbers.into_iter().filter_map(|index| clients.get(index)).flatten().copied().collect(),
             subsets,
             workloads,
-            all_servers: own == ways,
+            // A way that does not exist leads to none of the pods.
+            all_servers: own == ways && answer.missing.is_none(),
         })
     }
 

@@ -271,7 +271,7 @@ fn clients_without_a_routed_subset_have_a_row() {
         routes(&format!("{{hosts: [db], {route}}}")),
         subset_rule("ISTIO_MUTUAL", "ISTIO_MUTUAL")
     );
-    assert_eq!(with(&text), ["db:5432 ok PERMISSIVE mtls db+web all", "db:5432 no-subset ? ? job "]);
+    assert_eq!(with(&text), ["db:5432 ok PERMISSIVE mtls db+web db", "db:5432 no-subset ? ? job "]);
 }
 
 /// What has no row, and why.
