@@ -100,7 +100,8 @@ fn requests(mesh: &Mesh<'_>, caller: &Caller<'_, '_>, headers: &[(&str, &str)]) 
         .routes
         .iter()
         .flat_map(|service| service.hosts.iter().map(|host| host.value.as_str()))
-        .map(|host| host.trim_start_matches("*."))
+        // A request is for one host.
+        .map(|host| if host == "*" { "any.example" } else { host.trim_start_matches("*.") })
         .collect();
     let from = if let Some(gateway) = gateway {
         let ports = gateway.spec.servers.iter().filter_map(|server| server.port.get());
