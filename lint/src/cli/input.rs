@@ -63,6 +63,7 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
     let mut seen: HashSet<PathBuf> = own.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
     let mut configs = Configs::new(common)?;
     let mut roots: BTreeMap<PathBuf, HashSet<Option<PathBuf>>> = BTreeMap::new();
+    let mut named = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
             stdin = Some(read_stdin()?);
@@ -74,10 +75,13 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
                 let config = configs.nearest(folder);
                 let root = root_of(config.as_deref(), folder);
                 roots.entry(root).or_default().insert(config);
+                if !metadata.is_dir() {
+                    named.push(path);
+                }
             }
             Ok(metadata) if metadata.is_dir() => walk(path, &mut input, &mut chosen, &mut seen),
             Ok(_) => {
-                if seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())) {
+                if seen.insert(canonical(path)) {
                     let list = if is_expectations(path) { &mut input.expectations } else { &mut chosen };
                     list.push(path.clone());
                 }
@@ -90,8 +94,16 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
         walk(&root, &mut input, &mut found, &mut seen.clone());
         // A folder below may be a deployment of its own, which nobody asked about, or asked about by itself.
         found.retain(|path| wanted.contains(&configs.nearest(path.parent().unwrap_or(Path::new("")))));
-        seen.extend(found.iter().map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
+        seen.extend(found.iter().map(|path| canonical(path)));
         chosen.append(&mut found);
+    }
+    // What a walk passes over, hidden or ignored by Git, is linted all the same when it is named.
+    for path in named {
+        let is_config = path.file_name().is_some_and(|name| name == CONFIG);
+        if !is_config && !is_helm_template(path) && seen.insert(canonical(path)) {
+            let list = if is_expectations(path) { &mut input.expectations } else { &mut chosen };
+            list.push(path.clone());
+        }
     }
     let mut groups: BTreeMap<Option<PathBuf>, Vec<PathBuf>> = BTreeMap::new();
     for path in chosen {
@@ -108,7 +120,8 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
     }
     let progress = progress(groups.values().map(Vec::len).sum());
     let stdin_group = stdin.as_ref().map(|_| configs.nearest(Path::new("")));
-    for (config, paths) in groups {
+    for (config, mut paths) in groups {
+        drop_twins(&mut paths);
         let settings = configs.settings(config.as_deref())?;
         let mut files = Files::new();
         for path in &paths {
@@ -196,20 +209,55 @@ pub(crate) fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, 
             }
         };
         let path = entry.path();
-        if !entry.file_type().is_some_and(|kind| kind.is_file())
-            || !(is_manifest(path) || is_expectations(path))
-        {
+        if !(is_manifest(path) || is_expectations(path)) {
+            continue;
+        }
+        let is_link = entry.path_is_symlink();
+        let is_file = match is_link.then(|| fs::metadata(path)) {
+            Some(Ok(target)) => target.is_file(),
+            Some(Err(error)) => {
+                input.unreadable.push(format!("{}: a link to nothing: {error}", path.display()));
+                continue;
+            }
+            None => entry.file_type().is_some_and(|kind| kind.is_file()),
+        };
+        if !is_file {
             continue;
         }
         if is_helm_template(path) {
             input.templates += 1;
             continue;
         }
-        if seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())) {
+        // A link may lie in another deployment than its target, and belongs to both.
+        let place = if is_link { place_of(path) } else { canonical(path) };
+        if seen.insert(place) {
             let list = if is_expectations(path) { &mut input.expectations } else { &mut *chosen };
             list.push(path.to_owned());
         }
     }
+}
+
+/// The path of a file by whichever name.
+fn canonical(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The path of a link itself.
+fn place_of(link: &Path) -> PathBuf {
+    let folder = link.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    link.file_name().map_or_else(|| link.to_owned(), |name| canonical(folder).join(name))
+}
+
+/// Leaves out, of files that are one deployment, each link to another of them.
+pub(crate) fn drop_twins(paths: &mut Vec<PathBuf>) {
+    let is_link = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let links: HashSet<PathBuf> = paths.iter().filter(|path| is_link(path)).cloned().collect();
+    if links.is_empty() {
+        return;
+    }
+    let files = paths.iter().filter(|path| !links.contains(*path));
+    let mut seen: HashSet<PathBuf> = files.map(|path| canonical(path)).collect();
+    paths.retain(|path| !links.contains(path) || seen.insert(canonical(path)));
 }
 
 /// The folder of the deployment that a file belongs to: that of its settings, else its own.
@@ -283,7 +331,6 @@ pub(crate) fn context(settings: &Settings, given: &[PathBuf], input: &mut Input)
     if settings.rollout.is_empty() || !given.iter().any(|path| settings.relative(&name_of(path)).is_some()) {
         return more;
     }
-    let canonical = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut seen: HashSet<PathBuf> = given.iter().map(|path| canonical(path)).collect();
     for path in settings.rollout_paths() {
         let path = settings.locate(path);
@@ -293,6 +340,9 @@ pub(crate) fn context(settings: &Settings, given: &[PathBuf], input: &mut Input)
             more.push(path);
         }
     }
+    let known: HashSet<PathBuf> = given.iter().map(|path| canonical(path)).collect();
+    more.retain(|path| !known.contains(&canonical(path)));
+    drop_twins(&mut more);
     more
 }
 

@@ -216,6 +216,7 @@ impl<'c> Workspace<'c> {
             let config = configs.nearest(path.parent().unwrap_or(Path::new("")));
             groups.entry(config.map_or(Key::Root(root), Key::Config)).or_default().push(path);
         }
+        groups.values_mut().for_each(input::drop_twins);
         for path in alone {
             groups.insert(Key::Alone(path.clone()), vec![path]);
         }
