@@ -66,7 +66,7 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Common {
     /// Namespace of objects that name none [default: default]
     #[arg(short, long, value_name = "NS", global = true)]

@@ -54,6 +54,11 @@ impl Client {
 
     /// The same with these folders as the workspace, and a client with other capabilities.
     pub fn with(files: &[(&str, &str)], roots: &[&str], capabilities: Value) -> Self {
+        Self::called(&[], files, roots, capabilities)
+    }
+
+    /// The same with more on the command line, where `{}` is the folder of the files; it is run in that folder.
+    pub fn called(args: &[&str], files: &[(&str, &str)], roots: &[&str], capabilities: Value) -> Self {
         let folder = tempfile::Builder::new().prefix("lsp").tempdir().unwrap().keep();
         let folder = fs::canonicalize(folder).unwrap();
         for (name, text) in files {
@@ -61,6 +66,8 @@ impl Client {
         }
         let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
             .arg("lsp")
+            .args(args.iter().map(|arg| arg.replace("{}", &folder.display().to_string())))
+            .current_dir(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -269,3 +269,29 @@ fn what_is_no_manifest_is_left_alone() {
     }
     assert_eq!(client.quiet(), [""; 0]);
 }
+
+#[test]
+fn settings_of_the_command_line_govern_the_same_files_by_every_name() {
+    // Only with the rollout is the rule applied before the route, and only with the glob is a finding an info.
+    let settings = "paths:\n- glob: 'voting/**'\n  rules: {unknown-subset: info}\nrollout:\n- voting\n";
+    let files = [
+        ("conf.yml", settings),
+        ("voting/service.yaml", SERVICE),
+        ("voting/workload.yaml", WORKLOAD),
+        ("voting/rule.yaml", RULE),
+        ("voting/route.yaml", ROUTE),
+    ];
+    for config in ["conf.yml", "./conf.yml", "voting/../conf.yml", "{}/conf.yml"] {
+        let mut client = Client::called(&["--config", config], &files, &["."], able(&["utf-16"]));
+        let published = client.published("voting/route.yaml");
+        assert_eq!(published["diagnostics"][0]["severity"], 3, "{config}: {published:#}");
+        // What no step applies is not there.
+        write(&client.folder.join("other/route.yaml"), ROUTE);
+        client.notify(
+            "workspace/didChangeWatchedFiles",
+            json!({ "changes": [{ "uri": client.uri("other/route.yaml"), "type": 1 }] }),
+        );
+        assert_eq!(client.quiet(), ["voting/rule.yaml"], "{config}: a second route that no step applies");
+        client.end();
+    }
+}

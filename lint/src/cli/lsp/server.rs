@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -77,11 +78,14 @@ pub(super) fn serve(connection: &Connection, common: &Common) -> Result<bool> {
             }
         }
     });
+    let roots = roots(&params);
+    let config = common.config.as_ref().map(|config| absolute(config, &roots));
+    let common = Common { config, ..common.clone() };
     let mut server = Server {
         connection,
         incoming,
         client,
-        workspace: Workspace::new(common, roots(&params)),
+        workspace: Workspace::new(&common, roots),
         waiting: RefCell::default(),
         published: HashMap::new(),
         is_due: true,
@@ -91,6 +95,21 @@ pub(super) fn serve(connection: &Connection, common: &Common) -> Result<bool> {
         server.watch();
     }
     Ok(server.run())
+}
+
+/// A settings file of the command line as the client would name it, whose folders may be links: the files that
+/// it governs are named relative to it.
+fn absolute(config: &Path, roots: &[PathBuf]) -> PathBuf {
+    let folder = config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Ok(folder), Some(name)) = (fs::canonicalize(folder), config.file_name()) else {
+        return config.to_owned();
+    };
+    let below = |root: &PathBuf| {
+        let way = folder.strip_prefix(fs::canonicalize(root).ok()?).ok()?.to_owned();
+        // Joining an empty path would leave a `/` at the end.
+        Some(if way.as_os_str().is_empty() { root.clone() } else { root.join(way) })
+    };
+    roots.iter().find_map(below).unwrap_or(folder).join(name)
 }
 
 fn roots(params: &Value) -> Vec<PathBuf> {
@@ -326,7 +345,7 @@ impl Server<'_> {
         }
         for (path, message) in &self.workspace.broken {
             let text = self.workspace.buffers.get(path).map(|buffer| buffer.text.to_string());
-            let text = text.or_else(|| std::fs::read_to_string(path).ok()).unwrap_or_default();
+            let text = text.or_else(|| fs::read_to_string(path).ok()).unwrap_or_default();
             told.insert(path.clone(), vec![features::broken_settings(&text, message, self.client)]);
         }
         if self.is_superseded() {
