@@ -3,8 +3,9 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -22,6 +23,19 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 
 fn coalmine(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_coalmine")).args(args).current_dir(dir).output().unwrap()
+}
+
+fn with_input(dir: &Path, args: &[&str], text: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
+        .args(args)
+        .current_dir(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {
@@ -79,4 +93,86 @@ fn a_mounted_config_map_is_read_though_every_file_is_a_link() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("env/b.yaml: a link to nothing"), "{}", stderr(&output));
     assert!(stdout(&output).contains("env/a.yaml:2:1"), "{}", stdout(&output));
+}
+
+/// More than a pipe holds, so that whoever writes it notices that nobody reads.
+fn many_findings() -> TempDir {
+    let many: String = (0..2000).map(|n| format!("k{n}: 1\nk{n}: 2\n")).collect();
+    folder(&[("a.yaml", &many)])
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_no_exit_code() {
+    let dir = many_findings();
+    for format in ["human", "concise", "json"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
+            .args(["lint", "--format", format])
+            .current_dir(dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{format}: {}", stderr(&output));
+        assert_eq!(stderr(&output), "", "{format}");
+    }
+}
+
+#[test]
+fn standard_input_comes_out_fixed_and_alone() {
+    let clean = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n";
+    let dir = folder(&[]);
+    for more in [&["--format=json"][..], &[], &["-o", "report.txt"]] {
+        let output = with_input(dir.path(), &[&["lint", "-", "--fix"], more].concat(), clean);
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), clean), "{more:?}");
+    }
+    assert!(fs::read_to_string(dir.path().join("report.txt")).unwrap().starts_with("No findings"));
+    // A label is text once it is quoted; the unknown field stays.
+    let broken = "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  labels: {version: 1.0}\nspec:\n  a: 1\n";
+    let output = with_input(dir.path(), &["lint", "-", "--fix", "--format=json", "--unsafe-fixes"], broken);
+    assert!(stdout(&output).contains("{version: \"1.0\"}"), "{}", stdout(&output));
+    assert!(stdout(&output).ends_with("a: 1\n"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("\"version\": 1,"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("applied 1 fix in 1 file"), "{}", stderr(&output));
+    // A file that has the name which standard input was given is a file all the same.
+    fs::write(dir.path().join("a.yaml"), broken).unwrap();
+    let args = ["lint", "-", "a.yaml", "--stdin-filename=a.yaml", "--fix", "--unsafe-fixes"];
+    let output = with_input(dir.path(), &args, clean);
+    assert_eq!(stdout(&output), clean);
+    assert!(fs::read_to_string(dir.path().join("a.yaml")).unwrap().contains("\"1.0\""));
+}
+
+#[test]
+fn what_is_read_is_never_written_over() {
+    let dir = folder(&[("a.yaml", TWICE), ("other/b.yaml", TWICE)]);
+    for args in [
+        &["lint", "a.yaml", "-o", "a.yaml"][..],
+        &["lint", "a.yaml", "other", "-o", "other/../a.yaml"],
+        &["lint", "a.yaml", "--write-baseline", "./a.yaml"],
+        &["lint", "--whole-deployment", "a.yaml", "-o", "a.yaml"],
+        &["graph", "a.yaml", "-o", "a.yaml"],
+    ] {
+        let output = coalmine(dir.path(), args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains("would be overwritten"), "{args:?}: {}", stderr(&output));
+        assert_eq!(fs::read_to_string(dir.path().join("a.yaml")).unwrap(), TWICE, "{args:?}");
+    }
+}
+
+#[test]
+fn a_difference_is_judged_by_the_findings_as_they_are() {
+    // One finding that cannot be fixed, one that can, none.
+    let fixable = "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  labels: {version: 1.0}\n";
+    for (text, shown, code) in [(TWICE, false, 1), (fixable, true, 1), ("a: 1\n", false, 0)] {
+        let dir = folder(&[("a.yaml", text)]);
+        let output = coalmine(dir.path(), &["lint", "--diff", "--unsafe-fixes"]);
+        assert_eq!(output.status.code(), Some(code), "{text}: {}", stdout(&output));
+        assert_eq!(stdout(&output).contains("+++ b/a.yaml"), shown, "{}", stdout(&output));
+        assert_eq!(fs::read_to_string(dir.path().join("a.yaml")).unwrap(), text);
+    }
+    let dir = folder(&[("a.yaml", TWICE)]);
+    let output = coalmine(dir.path(), &["lint", "--diff", "--format", "json"]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
+    assert!(stderr(&output).contains("--diff"), "{}", stderr(&output));
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use coalmine::deployments;
 pub(crate) use coalmine::deployments::CONFIG;
 use coalmine::mesh::config::MeshConfig;
-use coalmine::{Files, Settings};
+use coalmine::{FileId, Files, Settings};
 use ignore::WalkBuilder;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -28,6 +28,8 @@ pub(crate) struct Deployment {
 #[derive(Default)]
 pub(crate) struct Input {
     pub deployments: Vec<Deployment>,
+    /// Where standard input is: its deployment and its id there.
+    pub stdin: Option<(usize, FileId)>,
     /// Paths that could not be read, each with the reason.
     pub unreadable: Vec<String>,
     /// Helm templates that were passed over.
@@ -40,6 +42,23 @@ pub(crate) struct Input {
 /// Reads everything that the paths name.
 pub(crate) fn read(paths: &[PathBuf], stdin_name: &str, common: &Common) -> Result<Input> {
     read_chosen(&Choice { paths, whole: false, own: &[] }, stdin_name, common)
+}
+
+/// Refuses to write over a file that was named to be read.
+///
+/// # Errors
+/// The first such file.
+pub(crate) fn keep_inputs<'o>(
+    paths: &[PathBuf],
+    outputs: impl IntoIterator<Item = (&'o str, &'o PathBuf)>,
+) -> Result<()> {
+    for (flag, output) in outputs {
+        let Ok(written) = fs::canonicalize(output) else { continue };
+        if paths.iter().any(|path| fs::canonicalize(path).is_ok_and(|path| path == written)) {
+            bail!("{flag} {}: this file is to be read and would be overwritten", output.display());
+        }
+    }
+    Ok(())
 }
 
 /// What to read.
@@ -131,7 +150,7 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
         if stdin_group.as_ref() == Some(&config)
             && let Some(text) = stdin.take()
         {
-            files.add(stdin_name, text);
+            input.stdin = Some((input.deployments.len(), files.add(stdin_name, text)));
         }
         add_context(&mut files, &settings, &paths, &mut input);
         let expectations = expectations.remove(&config).unwrap_or_default();

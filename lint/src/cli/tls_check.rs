@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -85,7 +84,7 @@ pub(crate) fn run(args: &TlsCheckArgs, common: &Common) -> Result<Exit> {
             text
         }
     };
-    io::stdout().write_all(text.as_bytes())?;
+    super::put(&text)?;
     Ok(if conflicts { Exit::Findings } else { Exit::Clean })
 }
 
