@@ -176,3 +176,40 @@ fn a_difference_is_judged_by_the_findings_as_they_are() {
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
     assert!(stderr(&output).contains("--diff"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_step_that_names_nothing_is_told_with_its_place() {
+    let settings = "rollout:\n- a.yaml\n- name: voting\n  actions:\n  - delete: old/1.O.yaml\n";
+    let dir = folder(&[("coalmine.yaml", settings), ("a.yaml", TWICE)]);
+    let wanted = "coalmine.yaml:5:13: the rollout names old/1.O.yaml, which does not exist";
+    for command in ["lint", "test", "graph", "rollout"] {
+        let output = coalmine(dir.path(), &[command]);
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        assert!(stderr(&output).contains(wanted), "{command}: {}", stderr(&output));
+    }
+    // The rest is linted, from any folder.
+    let output = coalmine(dir.path().parent().unwrap(), &["lint", "--format=concise", dir.path().to_str().unwrap()]);
+    assert!(stdout(&output).contains("a.yaml:2:1: error"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("/coalmine.yaml:5:13: the rollout names"), "{}", stderr(&output));
+    // Nor is an empty path the whole folder.
+    let dir = folder(&[("coalmine.yaml", "rollout:\n- ''\n"), ("a.yaml", TWICE)]);
+    let output = coalmine(dir.path(), &["lint"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("coalmine.yaml:2:3: rollout[0]: "), "{}", stderr(&output));
+}
+
+#[test]
+fn a_mistake_in_the_settings_is_told_with_its_line_and_column() {
+    for (settings, place) in [
+        ("# foo is a demo\nnamespace: voting\nfoo: 1\n", "3:1: unknown field `foo`"),
+        ("rules:\n  nope: off\n", "2:3: unknown rule `nope`"),
+        ("assume: maybe\n", "1:9: `assume` is `maybe`"),
+        ("rollout:\n- 1\n", "2:3: rollout[0]: `1` is no step"),
+        ("rules: [\n", "1:8: unclosed bracket"),
+    ] {
+        let dir = folder(&[("coalmine.yaml", settings), ("a.yaml", "a: 1\n")]);
+        let output = coalmine(dir.path(), &["lint"]);
+        assert_eq!(output.status.code(), Some(2), "{settings}");
+        assert!(stderr(&output).contains(&format!("coalmine.yaml:{place}")), "{}", stderr(&output));
+    }
+}

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use coalmine::deployments;
 pub(crate) use coalmine::deployments::CONFIG;
 use coalmine::mesh::config::MeshConfig;
+use coalmine::settings::SettingsError;
 use coalmine::{FileId, Files, Settings};
 use ignore::WalkBuilder;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -153,6 +154,11 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
             input.stdin = Some((input.deployments.len(), files.add(stdin_name, text)));
         }
         add_context(&mut files, &settings, &paths, &mut input);
+        if let Some(config) = config.as_deref().filter(|_| has_rollout_of(&settings, &paths)) {
+            let text = fs::read_to_string(config).unwrap_or_default();
+            let missing = missing(&settings, &text, Path::exists);
+            input.unreadable.extend(missing.iter().map(|error| error.describe(&name_of(config), &text)));
+        }
         let expectations = expectations.remove(&config).unwrap_or_default();
         input.deployments.push(Deployment { files, settings, expectations });
     }
@@ -347,7 +353,7 @@ fn add_context(files: &mut Files, settings: &Settings, given: &[PathBuf], input:
 /// The files of the rollout that are not given.
 pub(crate) fn context(settings: &Settings, given: &[PathBuf], input: &mut Input) -> Vec<PathBuf> {
     let mut more = Vec::new();
-    if settings.rollout.is_empty() || !given.iter().any(|path| settings.relative(&name_of(path)).is_some()) {
+    if !has_rollout_of(settings, given) {
         return more;
     }
     let mut seen: HashSet<PathBuf> = given.iter().map(|path| canonical(path)).collect();
@@ -363,6 +369,26 @@ pub(crate) fn context(settings: &Settings, given: &[PathBuf], input: &mut Input)
     more.retain(|path| !known.contains(&canonical(path)));
     drop_twins(&mut more);
     more
+}
+
+/// Whether files are among those that the settings have an order for.
+fn has_rollout_of(settings: &Settings, given: &[PathBuf]) -> bool {
+    !settings.rollout.is_empty() && given.iter().any(|path| settings.relative(&name_of(path)).is_some())
+}
+
+/// The paths of the rollout that name nothing, each as a mistake in the text of the settings.
+pub(crate) fn missing(
+    settings: &Settings,
+    text: &str,
+    exists: impl Fn(&Path) -> bool,
+) -> Vec<SettingsError> {
+    let places = Settings::rollout_places(text).into_iter();
+    let gone = places.filter(|(path, _)| !exists(&settings.locate(path)));
+    gone.map(|(path, range)| SettingsError {
+        message: format!("the rollout names {path}, which does not exist"),
+        range,
+    })
+    .collect()
 }
 
 /// The folder that holds all of a deployment: that of its settings file, else the repository around a folder,
@@ -430,13 +456,14 @@ impl<'c> Configs<'c> {
     }
 
     fn settings(&self, config: Option<&Path>) -> Result<Settings> {
-        let Some(path) = config else { return self.parse(None).map_err(anyhow::Error::msg) };
+        let Some(path) = config else { return Ok(self.parse(None)?) };
         let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-        self.parse(Some((path, &text))).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+        let name = name_of(path);
+        self.parse(Some((path, &text))).map_err(|error| anyhow::anyhow!("{}", error.describe(&name, &text)))
     }
 
     /// The settings that a file says, with what the command line says over them.
-    pub(crate) fn parse(&self, config: Option<(&Path, &str)>) -> Result<Settings, String> {
+    pub(crate) fn parse(&self, config: Option<(&Path, &str)>) -> Result<Settings, SettingsError> {
         let mut settings = match config {
             Some((path, text)) => {
                 let folder = path.parent().map(name_of).filter(|name| name != ".").unwrap_or_default();

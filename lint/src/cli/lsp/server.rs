@@ -343,10 +343,10 @@ impl Server<'_> {
         for path in self.workspace.open_files() {
             told.entry(path).or_default();
         }
-        for (path, message) in &self.workspace.broken {
+        for (path, errors) in &self.workspace.broken {
             let text = self.workspace.buffers.get(path).map(|buffer| buffer.text.to_string());
             let text = text.or_else(|| fs::read_to_string(path).ok()).unwrap_or_default();
-            told.insert(path.clone(), vec![features::broken_settings(&text, message, self.client)]);
+            told.insert(path.clone(), features::broken_settings(&text, errors, self.client));
         }
         if self.is_superseded() {
             return false;
