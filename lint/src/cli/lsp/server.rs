@@ -140,7 +140,7 @@ fn capabilities(client: Client) -> ServerCapabilities {
             ..TextDocumentSyncOptions::default()
         })),
         completion_provider: Some(CompletionOptions {
-            trigger_characters: Some([" ", ".", "/", "\""].map(str::to_owned).to_vec()),
+            trigger_characters: Some([" ", ".", "/", "\"", "[", "{"].map(str::to_owned).to_vec()),
             ..CompletionOptions::default()
         }),
         hover_provider: Some(HoverProvider::Bool(true)),
