@@ -103,8 +103,7 @@ pub fn deployments<'f>(
                 let base = file.rsplit_once('/').map_or("", |(folder, _)| folder);
                 let text = texts.get(file.as_str()).copied().unwrap_or_default();
                 Settings::parse(text, base).map_err(|error| {
-                    let at =
-                        LineIndex::new(text).line_column(text, error.range.start, ColumnUnit::Scalars);
+                    let at = LineIndex::new(text).line_column(text, error.range.start, ColumnUnit::Scalars);
                     ConfigError { file: file.clone(), error, place: (at.line + 1, at.column + 1) }
                 })?
             }

@@ -249,7 +249,9 @@ mod tests {
         let error = Settings::parse("namespace: 7", "").unwrap_err();
         assert!(error.message.contains("quote it if it is text"), "{error}");
         assert_eq!(Settings::parse("namespace: '7'", "").unwrap().namespace, "7");
-        assert!(Settings::parse("mesh: {enableAutoMtls: maybe}", "").unwrap_err().message.starts_with("mesh: "));
+        assert!(
+            Settings::parse("mesh: {enableAutoMtls: maybe}", "").unwrap_err().message.starts_with("mesh: ")
+        );
     }
 
     #[test]

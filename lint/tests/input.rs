@@ -129,7 +129,8 @@ fn standard_input_comes_out_fixed_and_alone() {
     }
     assert!(fs::read_to_string(dir.path().join("report.txt")).unwrap().starts_with("No findings"));
     // A label is text once it is quoted; the unknown field stays.
-    let broken = "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  labels: {version: 1.0}\nspec:\n  a: 1\n";
+    let broken =
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  labels: {version: 1.0}\nspec:\n  a: 1\n";
     let output = with_input(dir.path(), &["lint", "-", "--fix", "--format=json", "--unsafe-fixes"], broken);
     assert!(stdout(&output).contains("{version: \"1.0\"}"), "{}", stdout(&output));
     assert!(stdout(&output).ends_with("a: 1\n"), "{}", stdout(&output));
@@ -188,7 +189,8 @@ fn a_step_that_names_nothing_is_told_with_its_place() {
         assert!(stderr(&output).contains(wanted), "{command}: {}", stderr(&output));
     }
     // The rest is linted, from any folder.
-    let output = coalmine(dir.path().parent().unwrap(), &["lint", "--format=concise", dir.path().to_str().unwrap()]);
+    let output =
+        coalmine(dir.path().parent().unwrap(), &["lint", "--format=concise", dir.path().to_str().unwrap()]);
     assert!(stdout(&output).contains("a.yaml:2:1: error"), "{}", stdout(&output));
     assert!(stderr(&output).contains("/coalmine.yaml:5:13: the rollout names"), "{}", stderr(&output));
     // Nor is an empty path the whole folder.

@@ -377,11 +377,7 @@ fn has_rollout_of(settings: &Settings, given: &[PathBuf]) -> bool {
 }
 
 /// The paths of the rollout that name nothing, each as a mistake in the text of the settings.
-pub(crate) fn missing(
-    settings: &Settings,
-    text: &str,
-    exists: impl Fn(&Path) -> bool,
-) -> Vec<SettingsError> {
+pub(crate) fn missing(settings: &Settings, text: &str, exists: impl Fn(&Path) -> bool) -> Vec<SettingsError> {
     let places = Settings::rollout_places(text).into_iter();
     let gone = places.filter(|(path, _)| !exists(&settings.locate(path)));
     gone.map(|(path, range)| SettingsError {

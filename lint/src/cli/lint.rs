@@ -3,8 +3,8 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
-use coalmine::render::{concise, github, gitlab, json, junit, sarif};
 use coalmine::fix::{self, Fixed};
+use coalmine::render::{concise, github, gitlab, json, junit, sarif};
 use coalmine::{FileId, Files, Linted, Safety, Settings, lint};
 use similar::TextDiff;
 
@@ -72,9 +72,7 @@ pub(crate) fn once(args: &LintArgs, common: &Common, color: bool) -> Result<Done
         diff
     } else {
         match args.format {
-            Format::Human => {
-                human::render(&batch, color && args.output.is_none() && fixed_stdin.is_none())
-            }
+            Format::Human => human::render(&batch, color && args.output.is_none() && fixed_stdin.is_none()),
             Format::Concise => concise::render(&batch),
             Format::Json => json::render(&batch),
             Format::Sarif => sarif::render(&batch),

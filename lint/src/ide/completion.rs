@@ -276,7 +276,11 @@ impl<'a> View<'a> {
         let hosts = self.hosts(host, namespace).into_iter();
         unique(hosts.flat_map(|host| &host.ports).map(|port| {
             let name = port.name.map_or("", |name| name.as_str());
-            literal(ItemKind::Port, port.number.to_string(), format!("{name} {}", port.protocol.as_str()).trim())
+            literal(
+                ItemKind::Port,
+                port.number.to_string(),
+                format!("{name} {}", port.protocol.as_str()).trim(),
+            )
         }))
     }
 
@@ -323,7 +327,9 @@ impl<'a> View<'a> {
                     .map(|(_, value, workload)| item(ItemKind::Label, value, workload.resource.describe())),
             )),
             [] | [_] => Some(unique(
-                pairs.filter(|(key, ..)| !present.iter().any(|own| own == key)).map(|(key, value, _)| key_item(ItemKind::Label, key, format!("{key}={value}"))),
+                pairs
+                    .filter(|(key, ..)| !present.iter().any(|own| own == key))
+                    .map(|(key, value, _)| key_item(ItemKind::Label, key, format!("{key}={value}"))),
             )),
             _ => None,
         }

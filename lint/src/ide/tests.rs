@@ -415,7 +415,10 @@ fn what_is_chosen_is_the_text_that_was_shown() {
 #[test]
 fn labels_of_a_subset_are_those_of_its_hosts_pods() {
     assert_eq!(offered_in("here.yaml", &format!("{SUBSET}\n      version: $0\n")), ["1.0"]);
-    assert_eq!(offered_in("here.yaml", &format!("{SUBSET} {{version: '1.0', $0}}\n")), ["app", "sidecar.istio.io/inject"]);
+    assert_eq!(
+        offered_in("here.yaml", &format!("{SUBSET} {{version: '1.0', $0}}\n")),
+        ["app", "sidecar.istio.io/inject"]
+    );
     // Of a host that nobody knows any pod may be.
     let unknown = SUBSET.replace("host: app", "host: elsewhere");
     assert_eq!(offered_in("here.yaml", &format!("{unknown}\n      version: $0\n")), ["1.0", "1.1"]);

@@ -261,8 +261,10 @@ fn mesh_config(mesh: NodeRef<'_>) -> Read<MeshConfig> {
         if let Some(mode) = policy.get("mode")
             && !matches!(mode.text(), Some("ALLOW_ANY" | "REGISTRY_ONLY"))
         {
-            let message =
-                format!("mesh: outboundTrafficPolicy: {} is neither ALLOW_ANY nor REGISTRY_ONLY", shown(mode));
+            let message = format!(
+                "mesh: outboundTrafficPolicy: {} is neither ALLOW_ANY nor REGISTRY_ONLY",
+                shown(mode)
+            );
             return Err(SettingsError::new(mode.span(), message));
         }
     }

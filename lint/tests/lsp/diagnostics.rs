@@ -302,7 +302,11 @@ fn a_mistake_in_the_settings_is_marked_where_it_stands() {
     let mut client = Client::new(&files);
     client.open("coalmine.yaml", "# foo is a demo\nnamespace: voting\nfoo: 1\n");
     assert_eq!(client.findings("coalmine.yaml"), ["2:0-3 settings"]);
-    client.change("coalmine.yaml", 2, "rollout:\n- route.yaml\n- name: gone\n  actions: [{delete: x/y.yaml}]\n");
+    client.change(
+        "coalmine.yaml",
+        2,
+        "rollout:\n- route.yaml\n- name: gone\n  actions: [{delete: x/y.yaml}]\n",
+    );
     assert_eq!(client.findings("coalmine.yaml"), ["3:21-29 settings"]);
     // What is open and not saved yet is there.
     client.open("x/y.yaml", SERVICE);

@@ -286,7 +286,8 @@ impl<'c> Workspace<'c> {
         }
         let more = input::context(&on_disk, &given, &mut input::Input::default());
         if let Some((path, text)) = config.as_ref().filter(|_| !on_disk.rollout.is_empty()) {
-            let exists = |path: &Path| path.exists() || self.buffers.keys().any(|open| open.starts_with(path));
+            let exists =
+                |path: &Path| path.exists() || self.buffers.keys().any(|open| open.starts_with(path));
             let missing = input::missing(&on_disk, text, exists);
             if !missing.is_empty() {
                 // If the present text is broken, this one is of the last that was not.
