@@ -370,11 +370,17 @@ fn plugin_items(place: &Place<'_>, way: &[&str], own_line: bool) -> Vec<Item> {
         }
         if !place.is_key {
             let values = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
+            // Null is as good as absent, and nobody looks for it.
+            let values = values.filter(|value| !value.is_null());
             items.extend(values.map(|value| match value.as_str() {
                 Some(text) => item(ItemKind::Value, text, ""),
                 None => literal(ItemKind::Value, value.to_string(), ""),
             }));
-            if schema.get("type").and_then(Value::as_str) == Some("boolean") {
+            let is_boolean = match schema.get("type") {
+                Some(Value::Array(types)) => types.iter().any(|one| one == "boolean"),
+                one => one.is_some_and(|one| one == "boolean"),
+            };
+            if is_boolean {
                 items.extend(["true", "false"].map(|value| literal(ItemKind::Value, value, "")));
             }
         }
