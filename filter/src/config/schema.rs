@@ -25,8 +25,7 @@ fn meaning(root: &mut Value) {
         }
     };
     let given = |name: &str| json!({ "type": "object", "required": [name], "properties": { name: { "not": { "type": "null" } } } });
-    let listed =
-        |name: &str| json!({ "required": [name], "properties": { name: { "type": "array", "minItems": 1 } } });
+    let listed = |name: &str| json!({ "required": [name], "properties": { name: { "type": "array", "minItems": 1 } } });
     say("/properties/subject/items", "oneOf", json!([given("header"), given("cookie"), given("generate")]));
     let flag = "/properties/flags/items/properties";
     // What the variants leave is stable.

@@ -206,6 +206,14 @@ impl Client {
         }
     }
 
+    /// How often something has been published for a file and was not asked for yet.
+    pub fn published_so_far(&mut self, name: &str) -> usize {
+        self.seen.extend(self.output.try_iter());
+        let uri = self.uri(name);
+        let is_of_file = |message: &&Message| matches!(message, Message::Notification(note) if is_publication(note, Some(&uri)));
+        self.seen.iter().filter(is_of_file).count()
+    }
+
     /// The next findings of a file as `line:character-character rule`.
     #[track_caller]
     pub fn findings(&mut self, name: &str) -> Vec<String> {

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use coalmine::line_index::ColumnUnit;
@@ -18,6 +19,9 @@ use super::super::args::Common;
 use super::convert::*;
 use super::workspace::Workspace;
 use super::{actions, features};
+
+/// Findings are published at least this often while somebody types.
+const LONGEST: Duration = Duration::from_millis(400);
 
 /// What the client can do, as far as it matters.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +92,7 @@ pub(super) fn serve(connection: &Connection, common: &Common) -> Result<bool> {
         workspace: Workspace::new(&common, roots),
         waiting: RefCell::default(),
         published: HashMap::new(),
-        is_due: true,
+        due_since: Some(Instant::now()),
         is_shut_down: false,
     };
     if client.watches {
@@ -181,8 +185,8 @@ struct Server<'c> {
     waiting: RefCell<VecDeque<Message>>,
     /// What the client was last told about each file that has findings or that it has open.
     published: HashMap<PathBuf, (Option<i32>, Vec<Diagnostic>)>,
-    /// Something was changed since findings were last published.
-    is_due: bool,
+    /// When something was changed that no findings were published for yet.
+    due_since: Option<Instant>,
     is_shut_down: bool,
 }
 
@@ -190,11 +194,13 @@ impl Server<'_> {
     fn run(&mut self) -> bool {
         loop {
             self.collect();
-            let next = self.waiting.borrow_mut().pop_front();
+            let next = if self.is_overdue() { None } else { self.waiting.borrow_mut().pop_front() };
             let message = match next {
                 Some(message) => message,
-                None if self.is_due => {
-                    self.is_due = !self.lint();
+                None if self.due_since.is_some() => {
+                    if self.lint() {
+                        self.due_since = None;
+                    }
                     continue;
                 }
                 None => match self.incoming.recv() {
@@ -217,11 +223,25 @@ impl Server<'_> {
         self.waiting.borrow_mut().extend(self.incoming.try_iter());
     }
 
-    /// Whether what is being done will be out of date.
+    /// Whether what is being done will be out of date. It is finished all the same when it is overdue.
     fn is_superseded(&self) -> bool {
         self.collect();
-        self.waiting.borrow().iter().any(|message| match message {
+        let is_news = |message: &Message| match message {
             Message::Notification(note) => !note.method.starts_with("$/"),
+            Message::Request(_) | Message::Response(_) => false,
+        };
+        self.is_ending() || (!self.is_overdue() && self.waiting.borrow().iter().any(is_news))
+    }
+
+    /// Whether the client has waited for findings long enough, however much it goes on typing.
+    fn is_overdue(&self) -> bool {
+        self.due_since.is_some_and(|since| since.elapsed() >= LONGEST) && !self.is_ending()
+    }
+
+    /// Whether the client has taken its leave.
+    fn is_ending(&self) -> bool {
+        self.waiting.borrow().iter().any(|message| match message {
+            Message::Notification(note) => note.method == "exit",
             Message::Request(request) => request.method == "shutdown",
             Message::Response(_) => false,
         })
@@ -284,7 +304,7 @@ impl Server<'_> {
             _ => return,
         };
         if known {
-            self.is_due = true;
+            self.due_since.get_or_insert_with(Instant::now);
         } else {
             self.log(&format!("the parameters of {method} are not what the protocol says"));
         }
