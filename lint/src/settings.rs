@@ -1,5 +1,6 @@
 //! What a run is told: the parsed form of `coalmine.yaml` and of the command line.
 
+mod glob;
 mod read;
 pub mod schema;
 
@@ -8,8 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use globset::GlobMatcher;
-
+use self::glob::Glob;
 pub use self::read::SettingsError;
 use crate::diagnostic::Severity;
 use crate::mesh::Assume;
@@ -46,7 +46,7 @@ pub struct Step {
 /// Settings for the files that a glob matches.
 #[derive(Clone, Debug)]
 pub struct PathSettings {
-    glob: GlobMatcher,
+    glob: Glob,
     /// The namespace of objects that name none.
     pub namespace: Option<String>,
     /// Severities that differ from the rest.

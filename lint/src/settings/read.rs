@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use globset::Glob;
-
+use super::glob::Glob;
 use super::{Action, Level, PathSettings, Settings, Step, clean, level, parse_assume};
 use crate::files::Files;
 use crate::line_index::{ColumnUnit, LineIndex};
@@ -233,11 +232,7 @@ fn path_settings(node: NodeRef<'_>, prefix: &str) -> Read<PathSettings> {
     let glob = Glob::new(&string(written, &format!("{prefix}glob"))?)
         .map_err(|error| SettingsError::new(written.span(), format!("{prefix}{error}")))?;
     let namespace = node.get("namespace").map(|name| string(name, &format!("{prefix}namespace")));
-    Ok(PathSettings {
-        glob: glob.compile_matcher(),
-        namespace: namespace.transpose()?,
-        rules: levels(node, prefix)?,
-    })
+    Ok(PathSettings { glob, namespace: namespace.transpose()?, rules: levels(node, prefix)? })
 }
 
 /// The fields of MeshConfig that are read have the right types; it has many more, which are left alone.
