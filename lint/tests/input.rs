@@ -165,11 +165,16 @@ fn what_is_read_is_never_written_over() {
 fn a_difference_is_judged_by_the_findings_as_they_are() {
     // One finding that cannot be fixed, one that can, none.
     let fixable = "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  labels: {version: 1.0}\n";
-    for (text, shown, code) in [(TWICE, false, 1), (fixable, true, 1), ("a: 1\n", false, 0)] {
+    for (text, shown, code, said) in [
+        (TWICE, false, 1, "coalmine: 1 finding; fixing would leave 1\n"),
+        (fixable, true, 1, "coalmine: 1 finding; fixing would leave 0\n"),
+        ("a: 1\n", false, 0, ""),
+    ] {
         let dir = folder(&[("a.yaml", text)]);
         let output = coalmine(dir.path(), &["lint", "--diff", "--unsafe-fixes"]);
         assert_eq!(output.status.code(), Some(code), "{text}: {}", stdout(&output));
         assert_eq!(stdout(&output).contains("+++ b/a.yaml"), shown, "{}", stdout(&output));
+        assert_eq!(stderr(&output), said);
         assert_eq!(fs::read_to_string(dir.path().join("a.yaml")).unwrap(), text);
     }
     let dir = folder(&[("a.yaml", TWICE)]);

@@ -34,6 +34,7 @@ pub(crate) fn once(args: &LintArgs, common: &Common, color: bool) -> Result<Done
     }
     let mut batch = Vec::new();
     let mut diff = String::new();
+    let mut left = 0;
     let mut fixed_stdin = None;
     for (number, deployment) in input.deployments.into_iter().enumerate() {
         let settings =
@@ -42,6 +43,7 @@ pub(crate) fn once(args: &LintArgs, common: &Common, color: bool) -> Result<Done
         if args.diff {
             let fixed = fix(args, &files, &settings);
             diff.push_str(&difference(&files, &fixed));
+            left += fixed.report.diagnostics.len();
         }
         let linted = if args.fix && !args.diff {
             let stdin = input.stdin.filter(|(of, _)| *of == number).map(|(_, id)| id);
@@ -54,6 +56,12 @@ pub(crate) fn once(args: &LintArgs, common: &Common, color: bool) -> Result<Done
             Linted { files, report }
         };
         batch.push(linted);
+    }
+    let found: usize = batch.iter().map(|linted| linted.report.diagnostics.len()).sum();
+    if args.diff && found > 0 && known.is_none() {
+        // Else nothing would say why the exit code is what it is.
+        let findings = if found == 1 { "1 finding".to_owned() } else { format!("{found} findings") };
+        eprintln!("coalmine: {findings}; fixing would leave {left}");
     }
     baseline::apply(args, known, &mut batch, input.unreadable.is_empty())?;
     let failed = batch
