@@ -69,17 +69,28 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// A reader that went away, such as `head`, is no error of ours.
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}
+
+/// Prints what a command found; false when the reader has gone away, such as `head`. That is no error, and the
+/// exit code is the one that all of it would have had.
+pub(crate) fn put(text: &str) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn run(args: Args) -> anyhow::Result<Exit> {
     let color = use_color(args.color);
     match args.command {
         Command::Lint(lint) if lint.watch => watch::run(&lint, &args.common, color),
-        Command::Lint(lint) => lint::once(&lint, &args.common, color),
+        Command::Lint(lint) => Ok(lint::once(&lint, &args.common, color)?.exit),
         Command::Rules { format } => explain::rules(format),
         Command::Explain { rule } => explain::explain(&rule, color),
         Command::Graph(graph) => graph::run(&graph, &args.common),

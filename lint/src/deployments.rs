@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::files::Files;
-use crate::settings::Settings;
+use crate::line_index::{ColumnUnit, LineIndex};
+use crate::settings::{Settings, SettingsError};
 
 /// The name of the settings file.
 pub const CONFIG: &str = "coalmine.yaml";
@@ -24,13 +25,16 @@ pub struct Deployment {
 pub struct ConfigError {
     /// The name of the file.
     pub file: String,
-    /// What is wrong with it.
-    pub message: String,
+    /// What is wrong with it, and where.
+    pub error: SettingsError,
+    /// The 1-based line and column, in Unicode scalar values.
+    pub place: (u32, u32),
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file, self.message)
+        let (line, column) = self.place;
+        write!(f, "{}: {} (line {line}, column {column})", self.file, self.error)
     }
 }
 
@@ -98,7 +102,10 @@ pub fn deployments<'f>(
             Some(file) => {
                 let base = file.rsplit_once('/').map_or("", |(folder, _)| folder);
                 let text = texts.get(file.as_str()).copied().unwrap_or_default();
-                Settings::parse(text, base).map_err(|message| ConfigError { file: file.clone(), message })?
+                Settings::parse(text, base).map_err(|error| {
+                    let at = LineIndex::new(text).line_column(text, error.range.start, ColumnUnit::Scalars);
+                    ConfigError { file: file.clone(), error, place: (at.line + 1, at.column + 1) }
+                })?
             }
         };
         let mut deployment = Deployment { files: Files::new(), settings };
@@ -191,7 +198,7 @@ mod tests {
     fn settings_that_cannot_be_used_are_named() {
         let error =
             deployments([("x/coalmine.yaml", "rules: {no-such: off}"), ("x/a.yaml", "")]).unwrap_err();
-        assert_eq!(error.file, "x/coalmine.yaml");
+        assert_eq!((error.file.as_str(), error.place), ("x/coalmine.yaml", (1, 9)));
         assert!(error.to_string().starts_with("x/coalmine.yaml: unknown rule `no-such`"), "{error}");
         assert!(deployments([("x/coalmine.yaml", "rules: {no-such: off}"), ("a.yaml", "")]).is_ok());
     }

@@ -1,17 +1,16 @@
 //! What a run is told: the parsed form of `coalmine.yaml` and of the command line.
 
 mod glob;
+mod read;
 pub mod schema;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 
-use serde::de;
-use serde::{Deserialize, Deserializer};
-
 use self::glob::Glob;
+pub use self::read::SettingsError;
 use crate::diagnostic::Severity;
 use crate::mesh::Assume;
 use crate::mesh::config::MeshConfig;
@@ -97,107 +96,22 @@ impl Default for Settings {
     }
 }
 
-/// Text that is text in YAML: a number or `true` where a name belongs is a mistake, or needs quotes.
-struct Text(String);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Text;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text; quote it if it is text")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(text.to_owned()))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigFile {
-    namespace: Option<Text>,
-    assume: Option<Text>,
-    rules: Option<BTreeMap<String, Text>>,
-    paths: Option<Vec<ConfigPath>>,
-    mesh: Option<serde_yaml::Value>,
-    rollout: Option<Vec<serde_yaml::Value>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigPath {
-    glob: Text,
-    namespace: Option<Text>,
-    rules: Option<BTreeMap<String, Text>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigNamedStep {
-    name: String,
-    actions: Vec<BTreeMap<String, serde_yaml::Value>>,
-}
-
-/// The fields of MeshConfig that are read, to refuse wrong types; it has many more.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(dead_code)] // read for their types; MeshConfig reads the values
-struct ConfigMesh {
-    root_namespace: Option<String>,
-    enable_auto_mtls: Option<bool>,
-    outbound_traffic_policy: Option<ConfigOutbound>,
-    default_service_export_to: Option<Vec<String>>,
-    default_virtual_service_export_to: Option<Vec<String>>,
-    default_destination_rule_export_to: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-#[allow(dead_code)] // as above
-struct ConfigOutbound {
-    mode: Option<ConfigOutboundMode>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum ConfigOutboundMode {
-    AllowAny,
-    RegistryOnly,
-}
-
-/// A path, or a list of them.
-fn paths(value: serde_yaml::Value) -> Result<Vec<String>, String> {
-    let list = match value {
-        serde_yaml::Value::Sequence(list) => list,
-        one => vec![one],
-    };
-    list.into_iter()
-        .map(|path| match path {
-            serde_yaml::Value::String(path) => Ok(clean(&path)),
-            other => Err(format!("{} is no path; quote it if it is one", shown(&other))),
-        })
-        .collect()
-}
-
-fn shown(value: &serde_yaml::Value) -> String {
-    let text = serde_yaml::to_string(value).unwrap_or_default();
-    format!("`{}`", text.trim())
-}
-
 /// A path without `./` and trailing `/`.
 fn clean(path: &str) -> String {
     path.trim_start_matches("./").trim_end_matches('/').to_owned()
 }
 
-fn level(rule: &str, text: &str) -> Result<Level, String> {
-    if !RULES.iter().any(|known| known.id == rule) {
-        let near = crate::rule::did_you_mean(rule, RULES.iter().map(|known| known.id));
-        let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        return Err(format!("unknown rule `{rule}`{hint}"));
+/// Refuses the id of a rule that there is not.
+fn known_rule(rule: &str) -> Result<(), String> {
+    if RULES.iter().any(|known| known.id == rule) {
+        return Ok(());
     }
+    let near = crate::rule::did_you_mean(rule, RULES.iter().map(|known| known.id));
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    Err(format!("unknown rule `{rule}`{hint}"))
+}
+
+fn level(rule: &str, text: &str) -> Result<Level, String> {
     match text {
         "off" => Ok(Level::Off),
         "info" => Ok(Level::Report(Severity::Info)),
@@ -205,16 +119,6 @@ fn level(rule: &str, text: &str) -> Result<Level, String> {
         "error" => Ok(Level::Report(Severity::Error)),
         _ => Err(format!("rule `{rule}`: `{text}` is not one of off, info, warning, error")),
     }
-}
-
-fn levels(rules: BTreeMap<String, Text>) -> Result<BTreeMap<String, Level>, String> {
-    rules
-        .into_iter()
-        .map(|(rule, Text(text))| {
-            let level = level(&rule, &text)?;
-            Ok((rule, level))
-        })
-        .collect()
 }
 
 /// Reads a value of `--assume`, or of `assume` in `coalmine.yaml`.
@@ -234,36 +138,16 @@ impl Settings {
     /// Reads a `coalmine.yaml`. `base` is its folder as file names give it.
     ///
     /// # Errors
-    /// A message that names the wrong field, with its line where the reader knows it.
-    pub fn parse(text: &str, base: &str) -> Result<Self, String> {
-        let file: Option<ConfigFile> = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
-        let mut settings = Self { base: clean(base), ..Self::default() };
-        let Some(file) = file else { return Ok(settings) };
-        if let Some(Text(namespace)) = file.namespace {
-            settings.namespace = namespace;
-        }
-        if let Some(Text(assume)) = file.assume {
-            settings.assume = parse_assume(&assume)?;
-        }
-        settings.rules = levels(file.rules.unwrap_or_default())?;
-        for path in file.paths.unwrap_or_default() {
-            let glob = Glob::new(&path.glob.0).map_err(|error| format!("paths: {error}"))?;
-            settings.paths.push(PathSettings {
-                glob,
-                namespace: path.namespace.map(|Text(namespace)| namespace),
-                rules: levels(path.rules.unwrap_or_default())?,
-            });
-        }
-        if let Some(mesh) = file.mesh {
-            serde_yaml::from_value::<ConfigMesh>(mesh.clone()).map_err(|error| format!("mesh: {error}"))?;
-            let text = serde_yaml::to_string(&mesh).map_err(|error| error.to_string())?;
-            settings.mesh = Some(MeshConfig::parse("mesh", &text)?);
-        }
-        for (index, value) in file.rollout.unwrap_or_default().into_iter().enumerate() {
-            let step = step(value).map_err(|error| format!("rollout[{index}]: {error}"))?;
-            settings.rollout.push(step);
-        }
-        Ok(settings)
+    /// The first mistake, with its place.
+    pub fn parse(text: &str, base: &str) -> Result<Self, SettingsError> {
+        Ok(Self { base: clean(base), ..read::settings(text)? })
+    }
+
+    /// Where the paths of a rollout stand in the text of a `coalmine.yaml`: each path as
+    /// [`Settings::rollout_paths`] gives it, and its bytes. Empty for a text that cannot be read.
+    #[must_use]
+    pub fn rollout_places(text: &str) -> Vec<(String, Range<u32>)> {
+        read::rollout_places(text)
     }
 
     /// A file's name relative to the folder of `coalmine.yaml`; `None` for a file outside it.
@@ -326,32 +210,6 @@ impl Settings {
     }
 }
 
-fn step(value: serde_yaml::Value) -> Result<Step, String> {
-    let named: ConfigNamedStep = match value {
-        serde_yaml::Value::String(path) => {
-            let path = clean(&path);
-            return Ok(Step { name: path.clone(), actions: vec![Action::Apply(vec![path])] });
-        }
-        serde_yaml::Value::Mapping(_) => serde_yaml::from_value(value).map_err(|error| error.to_string())?,
-        other => {
-            return Err(format!(
-                "{} is no step: a step is a quoted path, or a mapping with `name` and `actions`",
-                shown(&other)
-            ));
-        }
-    };
-    let actions = named.actions.into_iter().map(|action| {
-        let mut fields = action.into_iter();
-        match (fields.next().map(|(key, value)| (key, paths(value))), fields.next()) {
-            (Some((key, paths)), None) if key == "apply" => paths.map(Action::Apply),
-            (Some((key, paths)), None) if key == "delete" => paths.map(Action::Delete),
-            _ => Err("an action is either `apply` or `delete`".to_owned()),
-        }
-    });
-    let actions = actions.collect::<Result<_, _>>().map_err(|error| format!("{}: {error}", named.name))?;
-    Ok(Step { actions, name: named.name })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,7 +233,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named_with_the_way_out() {
-        let error = |text| Settings::parse(text, "").unwrap_err();
+        let error = |text| Settings::parse(text, "").unwrap_err().message;
         assert!(error("ruls: {}").contains("unknown field `ruls`"), "{}", error("ruls: {}"));
         assert!(error("rules: {unknown-subsett: off}").contains("did you mean `unknown-subset`?"));
         assert!(error("rules: {unknown-subset: loud}").contains("off, info, warning, error"));
@@ -389,9 +247,49 @@ mod tests {
     #[test]
     fn a_name_that_yaml_reads_as_something_else_needs_quotes() {
         let error = Settings::parse("namespace: 7", "").unwrap_err();
-        assert!(error.contains("quote it if it is text") && error.contains("line 1"), "{error}");
+        assert!(error.message.contains("quote it if it is text"), "{error}");
         assert_eq!(Settings::parse("namespace: '7'", "").unwrap().namespace, "7");
-        assert!(Settings::parse("mesh: {enableAutoMtls: maybe}", "").unwrap_err().starts_with("mesh: "));
+        assert!(
+            Settings::parse("mesh: {enableAutoMtls: maybe}", "").unwrap_err().message.starts_with("mesh: ")
+        );
+    }
+
+    #[test]
+    fn a_mistake_is_marked_where_it_stands() {
+        for (text, marked) in [
+            ("# foo is a demo\nnamespace: voting\nfoo: 1\n", "foo"),
+            ("assume: maybe # maybe not\n", "maybe"),
+            ("rules:\n  nope: off\n", "nope"),
+            ("rules:\n  unknown-subset: loud\n", "loud"),
+            ("paths:\n- glob: a\n- namespace: b\n", "namespace"),
+            ("paths:\n- glob: '['\n", "'['"),
+            ("mesh: {enableAutoMtls: maybe}\n", "maybe"),
+            ("rollout:\n- a\n- {name: b, action: []}\n", "action"),
+            ("rollout:\n- name: b\n  actions:\n  - apply: [a, 1]\n", "1"),
+            ("rollout: ['']\n", "''"),
+            ("a: 1\na: 2\n", "a"),
+        ] {
+            let error = Settings::parse(text, "").unwrap_err();
+            let range = error.range.start as usize..error.range.end as usize;
+            assert_eq!(&text[range.clone()], marked, "{text}: {error}");
+            assert!(range.start >= text.rfind(marked).unwrap() || text.contains("maybe not"), "{text}");
+        }
+        let text = "# foo is a demo\nnamespace: voting\nfoo: 1\n";
+        let error = Settings::parse(text, "").unwrap_err();
+        assert!(error.describe("coalmine.yaml", text).starts_with("coalmine.yaml:3:1: unknown field `foo`"));
+    }
+
+    #[test]
+    fn every_path_of_a_rollout_has_its_place() {
+        let text = "rollout:\n- ./a/\n- name: x\n  actions:\n  - delete: [b, 'c']\n- ./\n";
+        let places = Settings::rollout_places(text);
+        let settings = Settings::parse(text, "").unwrap();
+        let paths: Vec<&str> = settings.rollout_paths().collect();
+        assert_eq!(paths, ["a", "b", "c", "."]);
+        assert_eq!(places.iter().map(|(path, _)| path).collect::<Vec<_>>(), paths);
+        let written: Vec<_> =
+            places.iter().map(|(_, range)| &text[range.start as usize..range.end as usize]).collect();
+        assert_eq!(written, ["./a/", "b", "'c'", "./"]);
     }
 
     #[test]

@@ -102,3 +102,95 @@ fn mistakes_are_mistakes_for_both() {
         assert!(read.is_err() && !schema.is_empty(), "{text}\nreader: {read:?}\nschema: {schema:?}");
     }
 }
+
+/// Each field with what belongs there, what belongs elsewhere, and nothing.
+#[test]
+fn every_value_of_every_field_has_the_same_verdict_from_both() {
+    let claims = [
+        "reaches: {mtls: [strict, permissive]}",
+        "reaches: {mtls: [true, 'false']}",
+        "reaches: {mtls: [often]}",
+        "reaches: {mtls: []}",
+        "reaches: {mtls: ~}",
+        "reaches: {version: [1.0, '2.0']}",
+        "reaches: {version: [~]}",
+        "reaches: {port: [80, '81']}",
+        "reaches: {port: http}",
+        "reaches: {port: 99999}",
+        "reaches: {port: ['99999', '65535']}",
+        "reaches: {port: [80, -1]}",
+        "reaches: {method: 1, path: [/a], authority: [a, b], host: [a]}",
+        "reaches: {headers: ~}",
+        "reaches: {headers: {a: [b, ~]}}",
+        "reaches: ~",
+        "reaches: a",
+        "status: 404",
+        "status: '404'",
+        "status: [none, 503]",
+        "status: 4040",
+        "status: 99",
+        "status: x",
+        "status: ~",
+        "redirect: 1",
+        "redirect: ~",
+        "redirect: [a]",
+        "flag: ~",
+        "flag: [NR]",
+        "shares: {v1: 1/0}",
+        "shares: {v1: 150%}",
+        "shares: {v1: 050.5 %, v2: 1 / 3}",
+        "shares: {v1: 0.5}",
+        "shares: ~",
+        "follow: ~, status: 404",
+        "follow: 'true', status: 404",
+        "sweep: ~, status: 404",
+        "sweep: {}, status: 404",
+        "sweep: {path: [~]}, status: 404",
+        "sweep: {path: ~}, status: 404",
+        "sweep: {path: a}, status: 404",
+        "sweep: {url: [~]}, status: 404",
+        "sweep: {url: [http://b/]}, status: 404",
+        "sweep: {method: [GET, ~, 1]}, status: 404",
+        "sweep: {method: [G T]}, status: 404",
+        "sweep: {from: [gateway, ~]}, status: 404",
+        "sweep: {principal: [~, a]}, status: 404",
+        "sweep: {headers.x: ~}, status: 404",
+        "sweep: {headers.: [a]}, status: 404",
+        "step: ~, status: 404",
+        "step: [], status: 404",
+        "step: [~], status: 404",
+    ];
+    let requests = [
+        "1",
+        "~",
+        "{url: http://a/, method: 1}",
+        "{url: http://a/, method: ~}",
+        "{url: http://a/, method: G T}",
+        "{url: http://a/, headers: ~, cookies: ~, principal: ~, now: ~, from: ~}",
+        "{url: http://a/, headers: {a: [b]}}",
+        "{url: http://a/, now: 1}",
+        "{url: http://a/, now: 2026-01-01}",
+        "{url: http://a/, now: 2026-01-01T00:00:00+01:00}",
+        "{url: http://a/, from: 1}",
+        "{url: ~}",
+        "{}",
+        "{}, follow: true",
+        "{}, follow: false",
+        "{}, sweep: {url: [http://a/]}",
+        "{from: deployment/a}, follow: true",
+        "{from: deployment/a}, follow: true, never: {version: 2}",
+    ];
+    let claimed = claims.iter().map(|claim| format!("expect: [{{name: a, request: http://a/, {claim}}}]"));
+    let asked = requests.iter().flat_map(|request| {
+        ["status: 404", "only: {version: 1}"]
+            .map(|claim| format!("expect: [{{name: a, {claim}, request: {request}}}]"))
+    });
+    let files = ["step: ~\nexpect: []", "step: [a, 1]\nexpect: []", "expect: ~", "expect: [~]", "{}"];
+    let mut right = 0;
+    for text in claimed.chain(asked).chain(files.map(str::to_owned)) {
+        let (read, schema) = verdicts(&text);
+        right += usize::from(read.is_ok());
+        assert_eq!(read.is_ok(), schema.is_empty(), "{text}\nreader: {read:?}\nschema: {schema:?}");
+    }
+    assert!(right > 25, "only {right} are right");
+}

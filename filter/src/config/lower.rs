@@ -16,7 +16,7 @@ use crate::bucket::{BUCKETS, Slice};
 use crate::cookie::Limits;
 
 /// Headers that must never be a tag: stripping or setting one would break requests or authentication.
-const RESERVED: &[&str] = &[
+pub(super) const RESERVED: &[&str] = &[
     "host",
     "baggage",
     "cookie",

@@ -1,17 +1,62 @@
-//! The JSON Schema of `pluginConfig`, generated from the field table.
+//! The JSON Schema of `pluginConfig`, generated from the field table. For those who write configurations: the module
+//! that Envoy loads has no use for it and must not grow by it.
 
 use super::fields::{CONFIG, Field, Kind, Text};
+use super::lower::RESERVED;
 use serde_json::{Map, Value, json};
 
 /// The schema, draft 2020-12, as `filter/schema.json` ships it.
 #[must_use]
 pub fn schema() -> Value {
-    let mut root = object(CONFIG, None);
+    let mut root = nullable(object(CONFIG, None));
+    meaning(&mut root);
     if let Some(fields) = root.as_object_mut() {
         fields.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
         fields.insert("title".into(), json!("Coalmine filter: pluginConfig"));
     }
     root
+}
+
+/// What holds between fields, or of one field by its meaning, as far as a schema can say it.
+fn meaning(root: &mut Value) {
+    let mut say = |pointer: &str, word: &str, what: Value| {
+        if let Some(schema) = root.pointer_mut(pointer).and_then(Value::as_object_mut) {
+            schema.insert(word.to_owned(), what);
+        }
+    };
+    let given = |name: &str| json!({ "type": "object", "required": [name], "properties": { name: { "not": { "type": "null" } } } });
+    let listed = |name: &str| json!({ "required": [name], "properties": { name: { "type": "array", "minItems": 1 } } });
+    say("/properties/subject/items", "oneOf", json!([given("header"), given("cookie"), given("generate")]));
+    let flag = "/properties/flags/items/properties";
+    // What the variants leave is stable.
+    say(&format!("{flag}/rollout"), "not", given("stable"));
+    say(
+        &format!("{flag}/optIn/properties/cookie"),
+        "anyOf",
+        json!([{ "type": "null" }, given("value"), listed("values"), listed("optOut")]),
+    );
+    let reserved = json!({ "enum": RESERVED });
+    let no_tag = json!({ "anyOf": [reserved, { "type": "string", "pattern": "^x-envoy-" }] });
+    say("/properties/tagsHeader", "not", no_tag.clone());
+    say("/properties/reasonHeader", "not", no_tag.clone());
+    say(&format!("{flag}/header/anyOf/0"), "not", no_tag.clone());
+    say(&format!("{flag}/header/anyOf/1/properties/name"), "not", no_tag);
+    say(&format!("{flag}/response/properties/header"), "not", reserved);
+}
+
+/// A schema that takes null as well, which is as good as absent.
+fn nullable(mut schema: Value) -> Value {
+    let Some(fields) = schema.as_object_mut() else { return schema };
+    if let Some(one) = fields.get("type").cloned() {
+        fields.insert("type".into(), json!([one, "null"]));
+    }
+    for list in ["enum", "anyOf"] {
+        let null = if list == "enum" { Value::Null } else { json!({ "type": "null" }) };
+        if let Some(any) = fields.get_mut(list).and_then(Value::as_array_mut) {
+            any.push(null);
+        }
+    }
+    schema
 }
 
 fn object(fields: &[Field], rest: Option<(Text, &Kind)>) -> Value {
@@ -31,7 +76,7 @@ fn object(fields: &[Field], rest: Option<(Text, &Kind)>) -> Value {
             schema.insert("additionalProperties".into(), json!(false));
         }
         Some((form, rest)) => {
-            schema.insert("additionalProperties".into(), kind(rest));
+            schema.insert("additionalProperties".into(), nullable(kind(rest)));
             // Fixed fields may be spelled in ways free keys may not.
             let mut names = vec![text(form)];
             if !fields.is_empty() {
@@ -44,7 +89,8 @@ fn object(fields: &[Field], rest: Option<(Text, &Kind)>) -> Value {
 }
 
 fn property(field: &Field) -> Value {
-    let mut schema = kind(&field.kind);
+    let schema = kind(&field.kind);
+    let mut schema = if field.required { schema } else { nullable(schema) };
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("description".into(), json!(field.doc));
         if let Ok(default) = serde_json::from_str::<Value>(field.default) {

@@ -66,7 +66,7 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Common {
     /// Namespace of objects that name none [default: default]
     #[arg(short, long, value_name = "NS", global = true)]
@@ -122,13 +122,15 @@ pub(crate) struct LintArgs {
     /// Exit with 1 when there is a finding of at least this severity
     #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Error)]
     pub fail_on: FailOn,
-    /// Apply the fixes that are safe
+    /// Apply the fixes that are safe. Standard input comes out fixed on standard output, also where there was
+    /// nothing to fix, and the findings that remain go to standard error
     #[arg(long)]
     pub fix: bool,
     /// Apply or show unsafe fixes as well
     #[arg(long)]
     pub unsafe_fixes: bool,
-    /// Show what the fixes would change, and change nothing
+    /// Show what the fixes would change instead of the findings, and change nothing; the exit code is that of
+    /// the findings as they are
     #[arg(long)]
     pub diff: bool,
     #[command(flatten)]

@@ -6,7 +6,7 @@ mod simulate;
 use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &DecideArgs, common: &Common) -> Result<Exit> {
     } else {
         request(args, &source, &keys, stand_in, now)?
     };
-    io::stdout().write_all(text.as_bytes())?;
+    super::put(&text)?;
     Ok(if is_broken { Exit::Usage } else { Exit::Clean })
 }
 

@@ -10,7 +10,7 @@ use coalmine::graph::{Graph, Options};
 use coalmine::render::{Units, graph as json};
 
 use super::args::{Common, StateArgs};
-use super::{Exit, state};
+use super::{Exit, input, state};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct GraphArgs {
@@ -59,6 +59,7 @@ impl GraphArgs {
 
 /// Draws one deployment.
 pub(crate) fn run(args: &GraphArgs, common: &Common) -> Result<Exit> {
+    input::keep_inputs(&args.state.paths, args.output.iter().map(|path| ("--output", path)))?;
     let mut pictures: Vec<(String, String)> = Vec::new();
     let readable = state::each(&args.state, common, |view| {
         let mut graphs = Graph::of_states(view.meshes());

@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use coalmine::deployments;
 pub(crate) use coalmine::deployments::CONFIG;
 use coalmine::mesh::config::MeshConfig;
-use coalmine::{Files, Settings};
+use coalmine::settings::SettingsError;
+use coalmine::{FileId, Files, Settings};
 use ignore::WalkBuilder;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -28,6 +29,8 @@ pub(crate) struct Deployment {
 #[derive(Default)]
 pub(crate) struct Input {
     pub deployments: Vec<Deployment>,
+    /// Where standard input is: its deployment and its id there.
+    pub stdin: Option<(usize, FileId)>,
     /// Paths that could not be read, each with the reason.
     pub unreadable: Vec<String>,
     /// Helm templates that were passed over.
@@ -40,6 +43,23 @@ pub(crate) struct Input {
 /// Reads everything that the paths name.
 pub(crate) fn read(paths: &[PathBuf], stdin_name: &str, common: &Common) -> Result<Input> {
     read_chosen(&Choice { paths, whole: false, own: &[] }, stdin_name, common)
+}
+
+/// Refuses to write over a file that was named to be read.
+///
+/// # Errors
+/// The first such file.
+pub(crate) fn keep_inputs<'o>(
+    paths: &[PathBuf],
+    outputs: impl IntoIterator<Item = (&'o str, &'o PathBuf)>,
+) -> Result<()> {
+    for (flag, output) in outputs {
+        let Ok(written) = fs::canonicalize(output) else { continue };
+        if paths.iter().any(|path| fs::canonicalize(path).is_ok_and(|path| path == written)) {
+            bail!("{flag} {}: this file is to be read and would be overwritten", output.display());
+        }
+    }
+    Ok(())
 }
 
 /// What to read.
@@ -63,6 +83,7 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
     let mut seen: HashSet<PathBuf> = own.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
     let mut configs = Configs::new(common)?;
     let mut roots: BTreeMap<PathBuf, HashSet<Option<PathBuf>>> = BTreeMap::new();
+    let mut named = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
             stdin = Some(read_stdin()?);
@@ -74,10 +95,13 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
                 let config = configs.nearest(folder);
                 let root = root_of(config.as_deref(), folder);
                 roots.entry(root).or_default().insert(config);
+                if !metadata.is_dir() {
+                    named.push(path);
+                }
             }
             Ok(metadata) if metadata.is_dir() => walk(path, &mut input, &mut chosen, &mut seen),
             Ok(_) => {
-                if seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())) {
+                if seen.insert(canonical(path)) {
                     let list = if is_expectations(path) { &mut input.expectations } else { &mut chosen };
                     list.push(path.clone());
                 }
@@ -90,8 +114,16 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
         walk(&root, &mut input, &mut found, &mut seen.clone());
         // A folder below may be a deployment of its own, which nobody asked about, or asked about by itself.
         found.retain(|path| wanted.contains(&configs.nearest(path.parent().unwrap_or(Path::new("")))));
-        seen.extend(found.iter().map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
+        seen.extend(found.iter().map(|path| canonical(path)));
         chosen.append(&mut found);
+    }
+    // What a walk passes over, hidden or ignored by Git, is linted all the same when it is named.
+    for path in named {
+        let is_config = path.file_name().is_some_and(|name| name == CONFIG);
+        if !is_config && !is_helm_template(path) && seen.insert(canonical(path)) {
+            let list = if is_expectations(path) { &mut input.expectations } else { &mut chosen };
+            list.push(path.clone());
+        }
     }
     let mut groups: BTreeMap<Option<PathBuf>, Vec<PathBuf>> = BTreeMap::new();
     for path in chosen {
@@ -108,7 +140,8 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
     }
     let progress = progress(groups.values().map(Vec::len).sum());
     let stdin_group = stdin.as_ref().map(|_| configs.nearest(Path::new("")));
-    for (config, paths) in groups {
+    for (config, mut paths) in groups {
+        drop_twins(&mut paths);
         let settings = configs.settings(config.as_deref())?;
         let mut files = Files::new();
         for path in &paths {
@@ -118,9 +151,14 @@ pub(crate) fn read_chosen(choice: &Choice<'_>, stdin_name: &str, common: &Common
         if stdin_group.as_ref() == Some(&config)
             && let Some(text) = stdin.take()
         {
-            files.add(stdin_name, text);
+            input.stdin = Some((input.deployments.len(), files.add(stdin_name, text)));
         }
         add_context(&mut files, &settings, &paths, &mut input);
+        if let Some(config) = config.as_deref().filter(|_| has_rollout_of(&settings, &paths)) {
+            let text = fs::read_to_string(config).unwrap_or_default();
+            let missing = missing(&settings, &text, Path::exists);
+            input.unreadable.extend(missing.iter().map(|error| error.describe(&name_of(config), &text)));
+        }
         let expectations = expectations.remove(&config).unwrap_or_default();
         input.deployments.push(Deployment { files, settings, expectations });
     }
@@ -196,20 +234,55 @@ pub(crate) fn walk(folder: &Path, input: &mut Input, chosen: &mut Vec<PathBuf>, 
             }
         };
         let path = entry.path();
-        if !entry.file_type().is_some_and(|kind| kind.is_file())
-            || !(is_manifest(path) || is_expectations(path))
-        {
+        if !(is_manifest(path) || is_expectations(path)) {
+            continue;
+        }
+        let is_link = entry.path_is_symlink();
+        let is_file = match is_link.then(|| fs::metadata(path)) {
+            Some(Ok(target)) => target.is_file(),
+            Some(Err(error)) => {
+                input.unreadable.push(format!("{}: a link to nothing: {error}", path.display()));
+                continue;
+            }
+            None => entry.file_type().is_some_and(|kind| kind.is_file()),
+        };
+        if !is_file {
             continue;
         }
         if is_helm_template(path) {
             input.templates += 1;
             continue;
         }
-        if seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())) {
+        // A link may lie in another deployment than its target, and belongs to both.
+        let place = if is_link { place_of(path) } else { canonical(path) };
+        if seen.insert(place) {
             let list = if is_expectations(path) { &mut input.expectations } else { &mut *chosen };
             list.push(path.to_owned());
         }
     }
+}
+
+/// The path of a file by whichever name.
+fn canonical(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The path of a link itself.
+fn place_of(link: &Path) -> PathBuf {
+    let folder = link.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    link.file_name().map_or_else(|| link.to_owned(), |name| canonical(folder).join(name))
+}
+
+/// Leaves out, of files that are one deployment, each link to another of them.
+pub(crate) fn drop_twins(paths: &mut Vec<PathBuf>) {
+    let is_link = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let links: HashSet<PathBuf> = paths.iter().filter(|path| is_link(path)).cloned().collect();
+    if links.is_empty() {
+        return;
+    }
+    let files = paths.iter().filter(|path| !links.contains(*path));
+    let mut seen: HashSet<PathBuf> = files.map(|path| canonical(path)).collect();
+    paths.retain(|path| !links.contains(path) || seen.insert(canonical(path)));
 }
 
 /// The folder of the deployment that a file belongs to: that of its settings, else its own.
@@ -280,10 +353,9 @@ fn add_context(files: &mut Files, settings: &Settings, given: &[PathBuf], input:
 /// The files of the rollout that are not given.
 pub(crate) fn context(settings: &Settings, given: &[PathBuf], input: &mut Input) -> Vec<PathBuf> {
     let mut more = Vec::new();
-    if settings.rollout.is_empty() || !given.iter().any(|path| settings.relative(&name_of(path)).is_some()) {
+    if !has_rollout_of(settings, given) {
         return more;
     }
-    let canonical = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut seen: HashSet<PathBuf> = given.iter().map(|path| canonical(path)).collect();
     for path in settings.rollout_paths() {
         let path = settings.locate(path);
@@ -293,7 +365,26 @@ pub(crate) fn context(settings: &Settings, given: &[PathBuf], input: &mut Input)
             more.push(path);
         }
     }
+    let known: HashSet<PathBuf> = given.iter().map(|path| canonical(path)).collect();
+    more.retain(|path| !known.contains(&canonical(path)));
+    drop_twins(&mut more);
     more
+}
+
+/// Whether files are among those that the settings have an order for.
+fn has_rollout_of(settings: &Settings, given: &[PathBuf]) -> bool {
+    !settings.rollout.is_empty() && given.iter().any(|path| settings.relative(&name_of(path)).is_some())
+}
+
+/// The paths of the rollout that name nothing, each as a mistake in the text of the settings.
+pub(crate) fn missing(settings: &Settings, text: &str, exists: impl Fn(&Path) -> bool) -> Vec<SettingsError> {
+    let places = Settings::rollout_places(text).into_iter();
+    let gone = places.filter(|(path, _)| !exists(&settings.locate(path)));
+    gone.map(|(path, range)| SettingsError {
+        message: format!("the rollout names {path}, which does not exist"),
+        range,
+    })
+    .collect()
 }
 
 /// The folder that holds all of a deployment: that of its settings file, else the repository around a folder,
@@ -361,13 +452,14 @@ impl<'c> Configs<'c> {
     }
 
     fn settings(&self, config: Option<&Path>) -> Result<Settings> {
-        let Some(path) = config else { return self.parse(None).map_err(anyhow::Error::msg) };
+        let Some(path) = config else { return Ok(self.parse(None)?) };
         let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-        self.parse(Some((path, &text))).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+        let name = name_of(path);
+        self.parse(Some((path, &text))).map_err(|error| anyhow::anyhow!("{}", error.describe(&name, &text)))
     }
 
     /// The settings that a file says, with what the command line says over them.
-    pub(crate) fn parse(&self, config: Option<(&Path, &str)>) -> Result<Settings, String> {
+    pub(crate) fn parse(&self, config: Option<(&Path, &str)>) -> Result<Settings, SettingsError> {
         let mut settings = match config {
             Some((path, text)) => {
                 let folder = path.parent().map(name_of).filter(|name| name != ".").unwrap_or_default();

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -114,7 +113,7 @@ pub(crate) fn run(args: &RolloutArgs, common: &Common, color: bool) -> Result<Ex
         RolloutFormat::Concise => concise::render(&batch),
         RolloutFormat::Json => to_json(&batch, &checked)?,
     };
-    io::stdout().write_all(text.as_bytes())?;
+    super::put(&text)?;
     let failed = batch
         .iter()
         .flat_map(|linted| &linted.report.diagnostics)

@@ -2,7 +2,6 @@
 
 mod print;
 
-use std::io::{self, Write as _};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -108,7 +107,7 @@ pub(crate) fn run(args: &RouteArgs, common: &Common, color: bool) -> Result<Exit
             None => bail!("there are no manifests in the input"),
         }
     };
-    io::stdout().write_all(answer.text.as_bytes())?;
+    super::put(&answer.text)?;
     readable.check()?;
     Ok(if answer.failed { Exit::Findings } else { Exit::Clean })
 }

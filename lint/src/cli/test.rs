@@ -3,7 +3,6 @@
 mod print;
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -147,7 +146,7 @@ fn print(args: &TestArgs, done: &[Done], color: bool) -> Result<Exit> {
         TestFormat::Json => render::json(&tested),
         TestFormat::Junit => render::junit(&tested),
     };
-    io::stdout().write_all(text.as_bytes())?;
+    super::put(&text)?;
     let failed = done.iter().any(|done| done.report.results().any(|result| !result.passed()));
     let uncovered = args
         .min_coverage

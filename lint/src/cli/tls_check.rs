@@ -5,7 +5,6 @@ mod notes;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -110,7 +109,7 @@ fn print_answer(format: TlsCheckFormat, human: &str, wire: &Wire) -> Result<()> 
             text
         }
     };
-    io::stdout().write_all(text.as_bytes())?;
+    super::put(&text)?;
     Ok(())
 }
 

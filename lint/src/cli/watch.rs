@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::args::{Common, LintArgs};
-use super::{Exit, input, is_broken_pipe, lint};
+use super::{Exit, input, lint};
 
 /// Changes closer together than this are one change: an editor saves in several steps.
 const QUIET: Duration = Duration::from_millis(80);
@@ -40,8 +40,8 @@ pub(crate) fn run(args: &LintArgs, common: &Common, color: bool) -> Result<Exit>
             print!("\x1b[2J\x1b[3J\x1b[H");
         }
         match lint::once(args, common, color) {
+            Ok(done) if !done.is_heard => return Ok(done.exit),
             Ok(_) => {}
-            Err(error) if is_broken_pipe(&error) => return Err(error),
             Err(error) => eprintln!("coalmine: {error:#}"),
         }
         let folders = if watched.folders.len() == 1 {

@@ -1,8 +1,11 @@
 //! What could stand at a place: names that exist, fields that the kind has, values that the field takes.
 
+mod cursor;
+
 use coalmine_filter::config::schema::schema as plugin_schema;
 use serde_json::Value;
 
+use self::cursor::{Cursor, Form, MARK};
 use super::hover::{kind, type_at};
 use super::locate::Place;
 use super::{View, view};
@@ -42,6 +45,7 @@ pub struct Item {
     pub detail: String,
     /// Markdown.
     pub docs: Option<String>,
+    form: Form,
 }
 
 /// Everything that could stand at a place.
@@ -53,41 +57,18 @@ pub struct Completion {
     pub items: Vec<Item>,
 }
 
-/// Stands for the word under the cursor, so that the text can be read however it is broken there.
-const MARK: &str = "coalmine0";
-
 /// What could stand at an offset. The text around it may be incomplete.
 #[must_use]
 pub fn completion(deployment: &Incremental, file: FileId, offset: u32) -> Option<Completion> {
     let files = deployment.files();
-    let text = files.text(file);
-    let (before, after) = (text.get(..offset as usize)?, text.get(offset as usize..)?);
-    if before.rsplit('\n').next().is_some_and(|line| line.trim_start().starts_with('#')) {
-        return None;
-    }
-    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '/' | '_' | '*');
-    let start = before.trim_end_matches(is_word).len();
-    let end = before.len() + (after.len() - after.trim_start_matches(is_word).len());
-    let span = Span::new(file, u32::try_from(start).ok()?, u32::try_from(end).ok()?);
-    // A word on a line of its own is a value or the beginning of a key; which of the two can be read is right.
-    let attempts = [MARK.to_owned(), format!("{MARK}: ")];
-    attempts.iter().find_map(|mark| {
-        let patched = format!("{}{mark}{}", text.get(..start)?, text.get(end..)?);
+    let cursor = Cursor::new(files.name(file), files.text(file), offset)?;
+    let span = cursor.span(file)?;
+    cursor.attempts().find_map(|patched| {
         let (documents, resources) = read(deployment, file, &patched);
         let place = Place::at(&documents, &resources, file, span.start + 1)?;
-        place.node().and_then(NodeRef::text).filter(|text| text.contains(MARK))?;
-        let own_line = text.get(..start)?.rsplit('\n').next()?.trim_matches([' ', '-']).is_empty();
-        let mut items = view(deployment, span, |view| view.items(&place, own_line));
-        let has_colon = text.get(end..)?.trim_start_matches([' ', '"', '\'']).starts_with(':');
-        for item in &mut items {
-            if item.text.ends_with(':') && has_colon {
-                item.text.pop();
-            } else if item.text.ends_with(':') && !own_line {
-                // In `{…}` the colon alone would be part of a word.
-                item.text.push(' ');
-            }
-        }
-        Some(Completion { span, items })
+        let node = place.node().filter(|node| node.text().is_some_and(|text| text.contains(MARK)))?;
+        let items = view(deployment, span, |view| view.items(&place, cursor.is_own_line()));
+        Some(Completion { span, items: cursor.write(items, node) })
     })
 }
 
@@ -104,12 +85,23 @@ fn read(deployment: &Incremental, file: FileId, text: &str) -> (Vec<Document>, V
 
 fn item(kind: ItemKind, label: impl Into<String>, detail: impl Into<String>) -> Item {
     let label = label.into();
-    Item { text: label.clone(), label, kind, detail: detail.into(), docs: None }
+    Item { text: label.clone(), label, kind, detail: detail.into(), docs: None, form: Form::Text }
 }
 
-/// An item that is a key and so ends in a colon.
 fn key_item(kind: ItemKind, label: &str, detail: impl Into<String>) -> Item {
-    Item { text: format!("{label}:"), ..item(kind, label, detail) }
+    Item { form: Form::Key, ..item(kind, label, detail) }
+}
+
+/// An item that is a number or a boolean.
+fn literal(kind: ItemKind, label: impl Into<String>, detail: impl Into<String>) -> Item {
+    Item { form: Form::Literal, ..item(kind, label, detail) }
+}
+
+/// The keys beside a key that is being typed; none where there is no key yet.
+fn present(place: &Place<'_>) -> Vec<String> {
+    let around = place.above(1).filter(|_| place.is_key);
+    let entries = around.map(NodeRef::written_entries).unwrap_or_default();
+    entries.iter().map(|(key, _)| key.key().into_owned()).collect()
 }
 
 /// Each label once, the first of it.
@@ -143,11 +135,7 @@ impl<'a> View<'a> {
         match ty {
             // A key, or the first key of an object whose text is yet to come.
             Some(Type::Object(object)) if place.is_key || own_line => {
-                let present: Vec<String> = place
-                    .above(1)
-                    .filter(|_| place.is_key)
-                    .map(|map| map.written_entries().iter().map(|(key, _)| key.key().into_owned()).collect())
-                    .unwrap_or_default();
+                let present = present(place);
                 let fields = object.fields.iter();
                 let absent =
                     fields.filter(|field| field.name == last || !present.iter().any(|key| key == field.name));
@@ -163,7 +151,7 @@ impl<'a> View<'a> {
                 values.iter().map(|value| item(ItemKind::Value, *value, "")).collect()
             }
             Some(Type::Boolean) if !place.is_key => {
-                ["true", "false"].map(|value| item(ItemKind::Value, value, "")).to_vec()
+                ["true", "false"].map(|value| literal(ItemKind::Value, value, "")).to_vec()
             }
             _ => Vec::new(),
         }
@@ -184,7 +172,7 @@ impl<'a> View<'a> {
         };
         let keys = place.keys();
         let path = keys.as_slice();
-        if let Some(labels) = self.labels_at(place, path) {
+        if let Some(labels) = self.labels_at(place, path, &own_host()) {
             return labels;
         }
         if place.is_key {
@@ -238,10 +226,11 @@ impl<'a> View<'a> {
                     .filter_map(|id| self.mesh.workloads.get(*id))
                     .flat_map(|workload| workload.container_ports().map(move |port| (workload, port)));
                 unique(ports.flat_map(|(workload, port)| {
-                    let number = port.container_port.get().map(u32::to_string);
-                    let name = Some(port.name.text().to_owned()).filter(|name| !name.is_empty());
                     let of = workload.resource.describe();
-                    name.into_iter().chain(number).map(move |text| item(ItemKind::Port, text, of.clone()))
+                    let name = Some(port.name.text()).filter(|name| !name.is_empty());
+                    let name = name.map(|name| item(ItemKind::Port, name, of.clone()));
+                    let number = port.container_port.get().map(u32::to_string);
+                    name.into_iter().chain(number.map(|number| literal(ItemKind::Port, number, of)))
                 }))
             }
             (Spec::HorizontalPodAutoscaler(_), ["spec", "scaleTargetRef", "name"]) => {
@@ -287,12 +276,16 @@ impl<'a> View<'a> {
         let hosts = self.hosts(host, namespace).into_iter();
         unique(hosts.flat_map(|host| &host.ports).map(|port| {
             let name = port.name.map_or("", |name| name.as_str());
-            item(ItemKind::Port, port.number.to_string(), format!("{name} {}", port.protocol.as_str()).trim())
+            literal(
+                ItemKind::Port,
+                port.number.to_string(),
+                format!("{name} {}", port.protocol.as_str()).trim(),
+            )
         }))
     }
 
     /// Labels that pods have, where pods are selected by label: keys, or the values of a key.
-    fn labels_at(&self, place: &Place<'_>, path: &[&str]) -> Option<Vec<Item>> {
+    fn labels_at(&self, place: &Place<'_>, path: &[&str], own_host: &str) -> Option<Vec<Item>> {
         let resource = place.resource;
         let (key, is_mesh_wide) = match (&resource.spec, path) {
             (Spec::VirtualService(_), ["spec", _, "[]", "match", "[]", "sourceLabels", key @ ..]) => {
@@ -309,14 +302,24 @@ impl<'a> View<'a> {
             _ => return None,
         };
         let in_scope = |namespace: &str| is_mesh_wide || namespace == resource.namespace();
-        let workloads = self.mesh.workloads.iter().map(|(_, workload)| workload);
-        let near: Vec<_> = workloads.filter(|workload| in_scope(workload.namespace())).collect();
+        // The pods of a subset are among those of its host.
+        let is_subset = matches!(path, ["spec", "subsets", ..]);
+        let hosts = if is_subset { self.hosts(own_host, resource.namespace()) } else { Vec::new() };
+        let pods: Vec<_> = hosts.iter().filter(|host| host.selects_pods()).collect();
+        let near: Vec<_> = if pods.is_empty() {
+            let workloads = self.mesh.workloads.iter().map(|(_, workload)| workload);
+            workloads.filter(|workload| in_scope(workload.namespace())).collect()
+        } else {
+            let ids = pods.iter().flat_map(|host| &host.workloads);
+            ids.filter_map(|id| self.mesh.workloads.get(*id)).collect()
+        };
         let pairs = near.iter().flat_map(|workload| {
             workload
                 .labels
                 .iter()
                 .map(move |(key, value)| (key.value.as_str(), value.value.as_str(), workload))
         });
+        let present = present(place);
         match key {
             [key] if !place.is_key => Some(unique(
                 pairs
@@ -324,7 +327,9 @@ impl<'a> View<'a> {
                     .map(|(_, value, workload)| item(ItemKind::Label, value, workload.resource.describe())),
             )),
             [] | [_] => Some(unique(
-                pairs.map(|(key, value, _)| key_item(ItemKind::Label, key, format!("{key}={value}"))),
+                pairs
+                    .filter(|(key, ..)| !present.iter().any(|own| own == key))
+                    .map(|(key, value, _)| key_item(ItemKind::Label, key, format!("{key}={value}"))),
             )),
             _ => None,
         }
@@ -349,13 +354,14 @@ fn plugin_items(place: &Place<'_>, way: &[&str], own_line: bool) -> Vec<Item> {
             .collect();
     }
     let schemas: Vec<&Value> = schemas.into_iter().flat_map(alternatives).collect();
+    let present = present(place);
     let mut items = Vec::new();
     for schema in schemas {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         if let Some(fields) = schema.get("properties").and_then(Value::as_object)
             && (place.is_key || own_line)
         {
-            for (name, field) in fields {
+            for (name, field) in fields.iter().filter(|(name, _)| !present.contains(name)) {
                 let docs = field.get("description").and_then(Value::as_str).map(str::to_owned);
                 let default =
                     field.get("default").map_or_else(String::new, |value| format!("default {}", text(value)));
@@ -364,9 +370,18 @@ fn plugin_items(place: &Place<'_>, way: &[&str], own_line: bool) -> Vec<Item> {
         }
         if !place.is_key {
             let values = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
-            items.extend(values.map(|value| item(ItemKind::Value, text(value), "")));
-            if schema.get("type").and_then(Value::as_str) == Some("boolean") {
-                items.extend(["true", "false"].map(|value| item(ItemKind::Value, value, "")));
+            // Null is as good as absent, and nobody looks for it.
+            let values = values.filter(|value| !value.is_null());
+            items.extend(values.map(|value| match value.as_str() {
+                Some(text) => item(ItemKind::Value, text, ""),
+                None => literal(ItemKind::Value, value.to_string(), ""),
+            }));
+            let is_boolean = match schema.get("type") {
+                Some(Value::Array(types)) => types.iter().any(|one| one == "boolean"),
+                one => one.is_some_and(|one| one == "boolean"),
+            };
+            if is_boolean {
+                items.extend(["true", "false"].map(|value| literal(ItemKind::Value, value, "")));
             }
         }
     }

@@ -90,13 +90,18 @@ fn scene(text: &str) -> Scene {
 }
 
 fn scene_with(others: &str, text: &str, settings: Settings) -> Scene {
+    scene_named("here.yaml", others, text, settings)
+}
+
+fn scene_named(name: &str, others: &str, text: &str, settings: Settings) -> Scene {
+    let own = name;
     let mut files = Files::new();
     for part in others.split("#- ").filter(|part| !part.is_empty()) {
         let (name, text) = part.split_once('\n').unwrap();
         files.add(name, text);
     }
     let offset = u32::try_from(text.find("$0").expect("a cursor")).unwrap();
-    let file = files.add("here.yaml", text.replacen("$0", "", 1));
+    let file = files.add(own, text.replacen("$0", "", 1));
     Scene { deployment: Incremental::new(files, settings), file, offset }
 }
 
@@ -328,6 +333,128 @@ fn fields_are_offered_while_the_line_is_not_yet_yaml() {
     assert_eq!(offered(&rule("    # ro$0ute")), [""; 0]);
 }
 
+/// Pods whose labels YAML would read as numbers and booleans, and others of another host.
+const VERSIONS: &str = "\
+#- app.yaml
+apiVersion: v1
+kind: Service
+metadata: {name: app, namespace: shop}
+spec: {selector: {app: app}, ports: [{port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: app, namespace: shop}
+spec: {template: {metadata: {labels: {app: app, version: '1.0', sidecar.istio.io/inject: 'true'}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: analytics, namespace: shop}
+spec: {template: {metadata: {labels: {app: analytics, version: '1.1', tier: back}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: app, namespace: shop}
+spec: {host: app, subsets: [{name: v1-0, labels: {version: '1.0'}}]}
+";
+
+/// The text with the first item of a label chosen.
+#[track_caller]
+fn chosen_in(name: &str, text: &str, label: &str) -> String {
+    let scene = scene_named(name, VERSIONS, text, Settings::default());
+    let found = completion(&scene.deployment, scene.file, scene.offset).expect("something to choose from");
+    let item = found.items.iter().find(|item| item.label == label);
+    let item = item.unwrap_or_else(|| panic!("no {label} in {:?}", found.items));
+    let mut out = scene.deployment.files().text(scene.file).to_owned();
+    out.replace_range(found.span.range(), &item.text);
+    out
+}
+
+/// What is offered beside the versions.
+fn offered_in(name: &str, text: &str) -> Vec<String> {
+    let scene = scene_named(name, VERSIONS, text, Settings::default());
+    let found = completion(&scene.deployment, scene.file, scene.offset);
+    found.map_or(Vec::new(), |found| found.items.into_iter().map(|item| item.label).collect())
+}
+
+const SUBSET: &str = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n\
+                      metadata: {name: x, namespace: shop}\nspec:\n  host: app\n  subsets:\n  - name: a\n    labels:";
+
+#[test]
+fn what_is_chosen_is_the_text_that_was_shown() {
+    let subset = |end: &str| format!("{SUBSET}\n      {end}\n");
+    for (typed, label, written) in [
+        ("version: $0", "1.0", "version: \"1.0\""),
+        ("version: 1$0", "1.0", "version: \"1.0\""),
+        ("version: \"$0\"", "1.0", "version: \"1.0\""),
+        ("version: '1$0.0'", "1.0", "version: '1.0'"),
+        ("version: \"$0", "1.0", "version: \"1.0\""),
+        ("sidecar.istio.io/inject: $0", "true", "sidecar.istio.io/inject: \"true\""),
+        ("app: $0", "app", "app: app"),
+    ] {
+        assert_eq!(chosen_in("here.yaml", &subset(typed), label), subset(written), "{typed}");
+    }
+    let json = |end: &str| {
+        format!(
+            "{{\"apiVersion\":\"networking.istio.io/v1\",\"kind\":\"VirtualService\",\"metadata\":{{\"name\":\"x\",\
+             \"namespace\":\"shop\"}},\"spec\":{{\"hosts\":[\"app\"],\"http\":[{{\"route\":[{{\"destination\":{{\"host\":\"app\"{end}"
+        )
+    };
+    let closed = |end: &str| json(&format!("{end}}}}}]}}]}}}}\n"));
+    for (typed, label, written) in [
+        (closed(",\"subset\":$0"), "v1-0", closed(",\"subset\":\"v1-0\"")),
+        (closed(",\"subset\":\"$0\""), "v1-0", closed(",\"subset\":\"v1-0\"")),
+        (closed(",$0"), "subset", closed(",\"subset\": ")),
+        (closed(",\"$0\":1"), "subset", closed(",\"subset\":1")),
+        (closed(",\"port\":{\"number\":$0}"), "80", closed(",\"port\":{\"number\":80}")),
+        (json(",\"subset\":\"v$0"), "v1-0", json(",\"subset\":\"v1-0\"")),
+    ] {
+        assert_eq!(chosen_in("here.json", &typed, label), written);
+    }
+}
+
+#[test]
+fn labels_of_a_subset_are_those_of_its_hosts_pods() {
+    assert_eq!(offered_in("here.yaml", &format!("{SUBSET}\n      version: $0\n")), ["1.0"]);
+    assert_eq!(
+        offered_in("here.yaml", &format!("{SUBSET} {{version: '1.0', $0}}\n")),
+        ["app", "sidecar.istio.io/inject"]
+    );
+    // Of a host that nobody knows any pod may be.
+    let unknown = SUBSET.replace("host: app", "host: elsewhere");
+    assert_eq!(offered_in("here.yaml", &format!("{unknown}\n      version: $0\n")), ["1.0", "1.1"]);
+}
+
+#[test]
+fn half_typed_places_are_completed_and_no_key_follows_a_colon() {
+    let route = |end: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+             metadata: {{name: x, namespace: shop}}\nspec:\n  hosts: [app]\n{end}\n"
+        )
+    };
+    let to = |end: &str| route(&format!("  http:\n  - route:\n    - destination: {end}\n      weight: 1"));
+    for (text, expected) in [
+        (to("\n        host: app\n        subset: \"v$0"), "v1-0"),
+        (to("{host: $0"), "app"),
+        (to("{host: app, $0"), "subset"),
+        (to("{host: app, subset: \"$0}"), "v1-0"),
+        (route("  gateways: [$0"), "mesh"),
+        (route("  http:\n  - match: [{sourceLabels: {$0"), "app"),
+        (format!("{SUBSET} {{$0\n"), "version"),
+        (format!("{SUBSET} {{version: \"$0\n"), "1.0"),
+    ] {
+        let found = offered_in("here.yaml", &text);
+        assert!(found.iter().any(|label| label == expected), "{expected} in {found:?}\n{text}");
+    }
+    for text in [
+        route("").replace("spec:", "spec:$0"),
+        route("").replace("metadata:", "metadata:$0"),
+        to("\n        host:$0 app"),
+    ] {
+        assert_eq!(offered_in("here.yaml", &text), [""; 0], "{text}");
+    }
+}
+
 #[test]
 fn values_are_those_that_the_field_takes() {
     let policy = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n\
@@ -345,6 +472,13 @@ fn the_filters_own_configuration_is_completed_with_its_documentation() {
         )
     };
     assert_eq!(offered(&plugin("    mode: $0\n")), ["enforce", "observe", "off"]);
+    // Kubernetes would read it as false.
+    assert_eq!(chosen(&plugin("    mode: $0\n"), "off"), plugin("    mode: \"off\"\n"));
+    let fields = offered(&plugin("    mode: enforce\n    $0\n    role: edge\n"));
+    assert!(fields.contains(&"flags".to_owned()), "{fields:?}");
+    assert!(!fields.iter().any(|field| field == "mode" || field == "role"), "{fields:?}");
+    let open = plugin("").replace("pluginConfig:\n", "pluginConfig: {$0");
+    assert!(offered(&open).contains(&"mode".to_owned()), "{:?}", offered(&open));
     let fields = offered(&plugin("    mode: off\n    fl$0\n"));
     assert!(fields.contains(&"flags".to_owned()) && !fields.contains(&"host".to_owned()), "{fields:?}");
     assert!(offered(&plugin("    flags:\n    - na$0\n")).contains(&"name".to_owned()));

@@ -62,6 +62,19 @@ impl MeshConfig {
         Ok(config)
     }
 
+    /// Reads a MeshConfig out of a text that holds more, or the ConfigMap that carries one.
+    ///
+    /// # Errors
+    /// When the text in a ConfigMap is not YAML.
+    pub(crate) fn of(name: &str, node: NodeRef<'_>) -> Result<Self, String> {
+        if let Some(mesh) = node.path(&["data", "mesh"]).and_then(NodeRef::text) {
+            return Self::parse(name, mesh);
+        }
+        let mut config = Self::default();
+        config.read(node);
+        Ok(config)
+    }
+
     /// The MeshConfig of a ConfigMap named `istio` (or `istio-REVISION`) among the objects.
     #[must_use]
     pub fn find<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> Option<Self> {

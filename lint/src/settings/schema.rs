@@ -65,6 +65,7 @@ pub fn schema() -> Value {
                     "anyOf": [
                         {
                             "type": "string",
+                            "pattern": "\\S",
                             "description": "A file or folder that is applied, relative to this file.",
                         },
                         { "$ref": "#/definitions/step" },
@@ -78,7 +79,10 @@ pub fn schema() -> Value {
             "rules": rules(),
             "step": step(),
             "path": {
-                "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+                "anyOf": [
+                    { "type": "string", "pattern": "\\S" },
+                    { "type": "array", "items": { "type": "string", "pattern": "\\S" } },
+                ],
             },
         },
     })

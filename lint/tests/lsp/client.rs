@@ -54,6 +54,11 @@ impl Client {
 
     /// The same with these folders as the workspace, and a client with other capabilities.
     pub fn with(files: &[(&str, &str)], roots: &[&str], capabilities: Value) -> Self {
+        Self::called(&[], files, roots, capabilities)
+    }
+
+    /// The same with more on the command line, where `{}` is the folder of the files; it is run in that folder.
+    pub fn called(args: &[&str], files: &[(&str, &str)], roots: &[&str], capabilities: Value) -> Self {
         let folder = tempfile::Builder::new().prefix("lsp").tempdir().unwrap().keep();
         let folder = fs::canonicalize(folder).unwrap();
         for (name, text) in files {
@@ -61,6 +66,8 @@ impl Client {
         }
         let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
             .arg("lsp")
+            .args(args.iter().map(|arg| arg.replace("{}", &folder.display().to_string())))
+            .current_dir(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -197,6 +204,14 @@ impl Client {
             Message::Notification(note) => note.params,
             _ => unreachable!(),
         }
+    }
+
+    /// How often something has been published for a file and was not asked for yet.
+    pub fn published_so_far(&mut self, name: &str) -> usize {
+        self.seen.extend(self.output.try_iter());
+        let uri = self.uri(name);
+        let is_of_file = |message: &&Message| matches!(message, Message::Notification(note) if is_publication(note, Some(&uri)));
+        self.seen.iter().filter(is_of_file).count()
     }
 
     /// The next findings of a file as `line:character-character rule`.

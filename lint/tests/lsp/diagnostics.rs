@@ -172,7 +172,7 @@ fn settings_govern_their_folder_and_are_read_as_they_are_typed() {
     client.change("coalmine.yaml", 2, "rules: {unknown-subset: off}\n");
     assert_eq!(client.findings("route.yaml"), [""; 0]);
     client.change("coalmine.yaml", 3, "rules: {unknown-subset: info}\nassume: maybe\n");
-    assert_eq!(client.findings("coalmine.yaml"), ["1:0-6 settings"]);
+    assert_eq!(client.findings("coalmine.yaml"), ["1:8-13 settings"]);
     client.change("coalmine.yaml", 4, "rules: {unknown-subset: info}\n");
     assert_eq!(client.findings("coalmine.yaml"), [""; 0]);
     assert_eq!(client.published("route.yaml")["diagnostics"][0]["severity"], 3);
@@ -268,4 +268,47 @@ fn what_is_no_manifest_is_left_alone() {
         client.open(name, text);
     }
     assert_eq!(client.quiet(), [""; 0]);
+}
+
+#[test]
+fn settings_of_the_command_line_govern_the_same_files_by_every_name() {
+    // Only with the rollout is the rule applied before the route, and only with the glob is a finding an info.
+    let settings = "paths:\n- glob: 'voting/**'\n  rules: {unknown-subset: info}\nrollout:\n- voting\n";
+    let files = [
+        ("conf.yml", settings),
+        ("voting/service.yaml", SERVICE),
+        ("voting/workload.yaml", WORKLOAD),
+        ("voting/rule.yaml", RULE),
+        ("voting/route.yaml", ROUTE),
+    ];
+    for config in ["conf.yml", "./conf.yml", "voting/../conf.yml", "{}/conf.yml"] {
+        let mut client = Client::called(&["--config", config], &files, &["."], able(&["utf-16"]));
+        let published = client.published("voting/route.yaml");
+        assert_eq!(published["diagnostics"][0]["severity"], 3, "{config}: {published:#}");
+        // What no step applies is not there.
+        write(&client.folder.join("other/route.yaml"), ROUTE);
+        client.notify(
+            "workspace/didChangeWatchedFiles",
+            json!({ "changes": [{ "uri": client.uri("other/route.yaml"), "type": 1 }] }),
+        );
+        assert_eq!(client.quiet(), ["voting/rule.yaml"], "{config}: a second route that no step applies");
+        client.end();
+    }
+}
+
+#[test]
+fn a_mistake_in_the_settings_is_marked_where_it_stands() {
+    let files = [SHOP[0], SHOP[1], SHOP[2], SHOP[3], ("coalmine.yaml", "namespace: shop\n")];
+    let mut client = Client::new(&files);
+    client.open("coalmine.yaml", "# foo is a demo\nnamespace: voting\nfoo: 1\n");
+    assert_eq!(client.findings("coalmine.yaml"), ["2:0-3 settings"]);
+    client.change(
+        "coalmine.yaml",
+        2,
+        "rollout:\n- route.yaml\n- name: gone\n  actions: [{delete: x/y.yaml}]\n",
+    );
+    assert_eq!(client.findings("coalmine.yaml"), ["3:21-29 settings"]);
+    // What is open and not saved yet is there.
+    client.open("x/y.yaml", SERVICE);
+    assert_eq!(client.findings("coalmine.yaml"), [""; 0]);
 }

@@ -1,9 +1,14 @@
 //! The protocol itself: order, cancellation, mistakes and the end.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::client::{Client, able};
-use super::{ROUTE, SHOP, UNKNOWN};
+use super::{ROUTE, RULE, SERVICE, SHOP, UNKNOWN};
 
 #[test]
 fn findings_of_a_text_that_has_changed_meanwhile_are_never_published() {
@@ -101,6 +106,54 @@ fn the_exit_code_says_whether_the_client_said_goodbye() {
     assert_eq!(client.response(&id).unwrap_err().code, -32600);
     client.notify("exit", Value::Null);
     assert_eq!(client.exit_code(), 0);
+}
+
+#[test]
+fn a_length_that_no_message_has_ends_the_server_with_a_word() {
+    for wrong in ["Content-Length: 99999999999999\r\n\r\n{}", "Content-Length: 5\r\n\r\n{", "what?\r\n\r\n"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
+            .arg("lsp")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(wrong.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{wrong}: {said}");
+        assert!(said.contains("the client does not speak the protocol"), "{wrong}: {said}");
+    }
+}
+
+/// Linting takes longer than the time between two keys here, and the findings are seen nevertheless.
+#[test]
+fn whoever_types_without_a_pause_sees_findings_meanwhile() {
+    let many: String = (0..400)
+        .map(|n| {
+            format!(
+                "{}---\n{}---\n",
+                SERVICE.replace("reviews", &format!("r{n}")),
+                RULE.replace("reviews", &format!("r{n}"))
+            )
+        })
+        .collect();
+    let mut client = Client::new(&[SHOP[0], SHOP[1], SHOP[2], SHOP[3], ("many.yaml", many.as_str())]);
+    client.open("route.yaml", ROUTE);
+    client.quiet();
+    let start = Instant::now();
+    let mut version = 1;
+    while start.elapsed() < Duration::from_secs(3) {
+        version += 1;
+        client.change(
+            "route.yaml",
+            version,
+            &format!("{}{ROUTE}", "# typed\n".repeat(usize::from(version % 2 == 0))),
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+    let seen = client.published_so_far("route.yaml");
+    assert!(seen >= 3, "{seen} publications in 3 s of typing");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use coalmine::settings::SettingsError;
 use coalmine::{FileId, Span, ide, rules};
 use serde_json::json;
 
@@ -98,33 +99,18 @@ pub(super) fn diagnostics(group: &Group, client: Client) -> Option<HashMap<PathB
     Some(found)
 }
 
-/// What is wrong with a `coalmine.yaml`. The message says the line, or quotes the text, or neither.
-pub(super) fn broken_settings(text: &str, message: &str, client: Client) -> Diagnostic {
+/// What is wrong with a `coalmine.yaml`.
+pub(super) fn broken_settings(text: &str, errors: &[SettingsError], client: Client) -> Vec<Diagnostic> {
     let lines = Lines::new(text, client.unit);
-    let number = |after: &str| -> Option<u32> {
-        let (_, rest) = message.rsplit_once(after)?;
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().ok()
-    };
-    let quoted = message.split('`').skip(1).step_by(2).find_map(|word| {
-        let at = text.find(word).filter(|_| !word.is_empty())?;
-        Some((u32::try_from(at).ok()?, u32::try_from(at + word.len()).ok()?))
-    });
-    let range = match (quoted, number("line ")) {
-        (Some((start, end)), _) => lines.range(start, end),
-        (None, line) => {
-            let line = line.unwrap_or(1).saturating_sub(1);
-            Range::new(Position::new(line, 0), Position::new(line + 1, 0))
-        }
-    };
-    Diagnostic {
-        range,
+    let diagnostic = |error: &SettingsError| Diagnostic {
+        range: lines.range(error.range.start, error.range.end),
         severity: Some(DiagnosticSeverity::Error),
         code: Some(Code::String("settings".to_owned())),
         source: Some("coalmine".to_owned()),
-        message: Message::String(message.to_owned()),
+        message: Message::String(error.message.clone()),
         ..Diagnostic::default()
-    }
+    };
+    errors.iter().map(diagnostic).collect()
 }
 
 /// A place in a text, for the library.

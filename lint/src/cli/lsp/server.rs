@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use coalmine::line_index::ColumnUnit;
@@ -17,6 +19,9 @@ use super::super::args::Common;
 use super::convert::*;
 use super::workspace::Workspace;
 use super::{actions, features};
+
+/// Findings are published at least this often while somebody types.
+const LONGEST: Duration = Duration::from_millis(400);
 
 /// What the client can do, as far as it matters.
 #[derive(Clone, Copy, Debug)]
@@ -77,20 +82,38 @@ pub(super) fn serve(connection: &Connection, common: &Common) -> Result<bool> {
             }
         }
     });
+    let roots = roots(&params);
+    let config = common.config.as_ref().map(|config| absolute(config, &roots));
+    let common = Common { config, ..common.clone() };
     let mut server = Server {
         connection,
         incoming,
         client,
-        workspace: Workspace::new(common, roots(&params)),
+        workspace: Workspace::new(&common, roots),
         waiting: RefCell::default(),
         published: HashMap::new(),
-        is_due: true,
+        due_since: Some(Instant::now()),
         is_shut_down: false,
     };
     if client.watches {
         server.watch();
     }
     Ok(server.run())
+}
+
+/// A settings file of the command line as the client would name it, whose folders may be links: the files that
+/// it governs are named relative to it.
+fn absolute(config: &Path, roots: &[PathBuf]) -> PathBuf {
+    let folder = config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Ok(folder), Some(name)) = (fs::canonicalize(folder), config.file_name()) else {
+        return config.to_owned();
+    };
+    let below = |root: &PathBuf| {
+        let way = folder.strip_prefix(fs::canonicalize(root).ok()?).ok()?.to_owned();
+        // Joining an empty path would leave a `/` at the end.
+        Some(if way.as_os_str().is_empty() { root.clone() } else { root.join(way) })
+    };
+    roots.iter().find_map(below).unwrap_or(folder).join(name)
 }
 
 fn roots(params: &Value) -> Vec<PathBuf> {
@@ -121,7 +144,7 @@ fn capabilities(client: Client) -> ServerCapabilities {
             ..TextDocumentSyncOptions::default()
         })),
         completion_provider: Some(CompletionOptions {
-            trigger_characters: Some([" ", ".", "/", "\""].map(str::to_owned).to_vec()),
+            trigger_characters: Some([" ", ".", "/", "\"", "[", "{"].map(str::to_owned).to_vec()),
             ..CompletionOptions::default()
         }),
         hover_provider: Some(HoverProvider::Bool(true)),
@@ -162,8 +185,8 @@ struct Server<'c> {
     waiting: RefCell<VecDeque<Message>>,
     /// What the client was last told about each file that has findings or that it has open.
     published: HashMap<PathBuf, (Option<i32>, Vec<Diagnostic>)>,
-    /// Something was changed since findings were last published.
-    is_due: bool,
+    /// When something was changed that no findings were published for yet.
+    due_since: Option<Instant>,
     is_shut_down: bool,
 }
 
@@ -171,11 +194,13 @@ impl Server<'_> {
     fn run(&mut self) -> bool {
         loop {
             self.collect();
-            let next = self.waiting.borrow_mut().pop_front();
+            let next = if self.is_overdue() { None } else { self.waiting.borrow_mut().pop_front() };
             let message = match next {
                 Some(message) => message,
-                None if self.is_due => {
-                    self.is_due = !self.lint();
+                None if self.due_since.is_some() => {
+                    if self.lint() {
+                        self.due_since = None;
+                    }
                     continue;
                 }
                 None => match self.incoming.recv() {
@@ -198,11 +223,25 @@ impl Server<'_> {
         self.waiting.borrow_mut().extend(self.incoming.try_iter());
     }
 
-    /// Whether what is being done will be out of date.
+    /// Whether what is being done will be out of date. It is finished all the same when it is overdue.
     fn is_superseded(&self) -> bool {
         self.collect();
-        self.waiting.borrow().iter().any(|message| match message {
+        let is_news = |message: &Message| match message {
             Message::Notification(note) => !note.method.starts_with("$/"),
+            Message::Request(_) | Message::Response(_) => false,
+        };
+        self.is_ending() || (!self.is_overdue() && self.waiting.borrow().iter().any(is_news))
+    }
+
+    /// Whether the client has waited for findings long enough, however much it goes on typing.
+    fn is_overdue(&self) -> bool {
+        self.due_since.is_some_and(|since| since.elapsed() >= LONGEST) && !self.is_ending()
+    }
+
+    /// Whether the client has taken its leave.
+    fn is_ending(&self) -> bool {
+        self.waiting.borrow().iter().any(|message| match message {
+            Message::Notification(note) => note.method == "exit",
             Message::Request(request) => request.method == "shutdown",
             Message::Response(_) => false,
         })
@@ -265,7 +304,7 @@ impl Server<'_> {
             _ => return,
         };
         if known {
-            self.is_due = true;
+            self.due_since.get_or_insert_with(Instant::now);
         } else {
             self.log(&format!("the parameters of {method} are not what the protocol says"));
         }
@@ -324,10 +363,10 @@ impl Server<'_> {
         for path in self.workspace.open_files() {
             told.entry(path).or_default();
         }
-        for (path, message) in &self.workspace.broken {
+        for (path, errors) in &self.workspace.broken {
             let text = self.workspace.buffers.get(path).map(|buffer| buffer.text.to_string());
-            let text = text.or_else(|| std::fs::read_to_string(path).ok()).unwrap_or_default();
-            told.insert(path.clone(), vec![features::broken_settings(&text, message, self.client)]);
+            let text = text.or_else(|| fs::read_to_string(path).ok()).unwrap_or_default();
+            told.insert(path.clone(), features::broken_settings(&text, errors, self.client));
         }
         if self.is_superseded() {
             return false;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use coalmine::mesh::Assume;
+use coalmine::settings::SettingsError;
 use coalmine::{FileId, Files, Incremental, Report};
 
 use super::super::args::Common;
@@ -55,8 +56,8 @@ pub(super) struct Workspace<'c> {
     pub buffers: HashMap<PathBuf, Buffer>,
     disk: HashMap<PathBuf, OnDisk>,
     pub groups: Vec<Group>,
-    /// Settings files that cannot be read, with the reason.
-    pub broken: BTreeMap<PathBuf, String>,
+    /// Settings files that cannot be read, or name what is not there, with the reasons.
+    pub broken: BTreeMap<PathBuf, Vec<SettingsError>>,
     /// What a settings file said before it could not be read any more.
     last_good: HashMap<PathBuf, Arc<str>>,
     /// Every place of a text: in the group that judges it first.
@@ -216,6 +217,7 @@ impl<'c> Workspace<'c> {
             let config = configs.nearest(path.parent().unwrap_or(Path::new("")));
             groups.entry(config.map_or(Key::Root(root), Key::Config)).or_default().push(path);
         }
+        groups.values_mut().for_each(input::drop_twins);
         for path in alone {
             groups.insert(Key::Alone(path.clone()), vec![path]);
         }
@@ -226,7 +228,7 @@ impl<'c> Workspace<'c> {
                 && let Some(text) = self.text(&path)
                 && let Err(error) = configs.parse(Some((&path, &text)))
             {
-                self.broken.insert(path, error);
+                self.broken.insert(path, vec![error]);
             }
         }
         let mut old = std::mem::take(&mut self.groups);
@@ -283,6 +285,15 @@ impl<'c> Workspace<'c> {
             settings.assume = Assume::Open;
         }
         let more = input::context(&on_disk, &given, &mut input::Input::default());
+        if let Some((path, text)) = config.as_ref().filter(|_| !on_disk.rollout.is_empty()) {
+            let exists =
+                |path: &Path| path.exists() || self.buffers.keys().any(|open| open.starts_with(path));
+            let missing = input::missing(&on_disk, text, exists);
+            if !missing.is_empty() {
+                // If the present text is broken, this one is of the last that was not.
+                self.broken.entry(path.clone()).or_insert(missing);
+            }
+        }
         let judged = given.len();
         let mut texts = Vec::new();
         for (number, path) in given.into_iter().chain(more).enumerate() {
@@ -329,7 +340,7 @@ impl<'c> Workspace<'c> {
                 Some(text)
             }
             Err(error) => {
-                self.broken.insert(path.to_owned(), error);
+                self.broken.insert(path.to_owned(), vec![error]);
                 self.last_good.get(path).cloned()
             }
         }
