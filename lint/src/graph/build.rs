@@ -8,7 +8,8 @@ use super::tls::{Caller, between};
 use super::{Edge, EdgeKind, Graph, Id, Node, NodeKind, Way, describe, islands};
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
-use crate::mesh::gateways::{Gateway, server_kinds};
+use crate::mesh::gateways::Gateway;
+use crate::mesh::listeners::Door;
 use crate::mesh::mtls::ClientProxy;
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Origin, Port};
@@ -55,7 +56,7 @@ struct Sender<'s> {
 struct Table<'t, 'a> {
     service: &'t VirtualService<'a>,
     kind: RouteKind,
-    applies: &'t dyn Fn(&Source<'a>) -> bool,
+    applies: &'t dyn Fn(&VirtualService<'a>, &Source<'a>) -> bool,
     with_port: bool,
     prefix: String,
     /// The port that was called, for rules that name none.
@@ -82,25 +83,36 @@ impl<'m, 'a> Builder<'m, 'a> {
                 let id = Id::gateway(namespace, name);
                 let gateway = mesh.gateways.get(namespace, name);
                 self.gateway(&id, namespace, name, gateway);
-                let kinds = match gateway {
-                    Some(gateway) => accepted_kinds(gateway, service),
-                    None => RouteKind::ALL.to_vec(),
-                };
+                let doors: Vec<Door<'_>> = service
+                    .hosts
+                    .iter()
+                    .flat_map(|host| mesh.doors(binding, host, service.namespace()))
+                    .collect();
+                let kinds = RouteKind::ALL
+                    .into_iter()
+                    .filter(|kind| doors.iter().any(|door| door.kinds.contains(kind)));
                 let pod = gateway.and_then(|g| g.workloads.first()).and_then(|id| mesh.workloads.get(*id));
                 let client =
                     Client { namespace: pod.map(Workload::namespace), labels: pod.map(|pod| pod.labels) };
                 let sender = Sender { id: &id, caller: Caller { client, proxy: Some(ClientProxy::Gateway) } };
-                let several_ports = gateway.is_none_or(|gateway| gateway.spec.servers.len() > 1);
+                let first = doors.first().and_then(|door| door.listener.port);
+                let several_ports = first.is_none() || doors.iter().any(|door| door.listener.port != first);
                 let prefix = if self.gateway_has_several_hosts(namespace, name) {
                     hosts(service)
                 } else {
                     String::new()
                 };
                 for kind in kinds {
+                    let reaches = |service: &VirtualService<'a>, source: &Source<'a>| {
+                        doors
+                            .iter()
+                            .filter(|door| door.kinds.contains(&kind))
+                            .any(|door| source.reaches(kind, door.listener, service.namespace()))
+                    };
                     let table = Table {
                         service,
                         kind,
-                        applies: &|source| service.source_allows(source, binding),
+                        applies: &reaches,
                         with_port: several_ports,
                         prefix: prefix.clone(),
                         called: None,
@@ -169,10 +181,12 @@ impl<'m, 'a> Builder<'m, 'a> {
         let mut any = false;
         for rule in 0..service.count(kind) {
             let sources = service.sources(kind, rule);
-            if !sources.is_empty() && !sources.iter().any(table.applies) {
+            if !sources.is_empty() && !sources.iter().any(|source| (table.applies)(service, source)) {
                 continue;
             }
-            let words = describe::rule(service, kind, rule, &sources, table.with_port, table.applies);
+            let words = describe::rule(service, kind, rule, &sources, table.with_port, |source| {
+                (table.applies)(service, source)
+            });
             let is_last = words.is_empty();
             let words = if is_last && any { "otherwise".to_owned() } else { words };
             let when = [table.prefix.as_str(), &words].join(" ").trim().to_owned();
@@ -205,7 +219,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         let table = Table {
             service,
             kind: table.kind,
-            applies: &|_| true,
+            applies: table.applies,
             with_port: table.with_port,
             prefix: when.to_owned(),
             called: table.called,
@@ -279,7 +293,7 @@ impl<'m, 'a> Builder<'m, 'a> {
                     let table = Table {
                         service,
                         kind: *kind,
-                        applies: &|source| source.admits(*kind, call.client, port.number),
+                        applies: &|_, source| source.admits(*kind, call.client, port.number),
                         with_port: false,
                         prefix: String::new(),
                         called: Some(port.number),
@@ -336,7 +350,9 @@ impl<'m, 'a> Builder<'m, 'a> {
                     facts: vec!["any pod with a sidecar".to_owned()],
                     ..node(&id, NodeKind::Client)
                 });
-                let in_mesh = |source: &Source<'a>| service.source_allows(source, &Binding::Mesh);
+                let in_mesh = |service: &VirtualService<'a>, source: &Source<'a>| {
+                    service.source_allows(source, &Binding::Mesh)
+                };
                 let table = Table {
                     service,
                     kind,
@@ -500,12 +516,6 @@ impl<'m, 'a> Builder<'m, 'a> {
             known.tls_reason = reason;
         }
     }
-}
-
-fn accepted_kinds<'a>(gateway: &Gateway<'a>, service: &VirtualService<'a>) -> Vec<RouteKind> {
-    let servers = service.hosts.iter().flat_map(|host| gateway.servers_for(host, service.namespace()));
-    let accepted: Vec<&[RouteKind]> = servers.map(|server| server_kinds(server)).collect();
-    RouteKind::ALL.into_iter().filter(|kind| accepted.iter().any(|kinds| kinds.contains(kind))).collect()
 }
 
 fn hosts(service: &VirtualService<'_>) -> String {

@@ -534,3 +534,25 @@ fn the_formats_show_the_same_picture() {
     insta::assert_snapshot!("mermaid", graph.to_mermaid());
     insta::assert_snapshot!("dot", graph.to_dot(&Options { title: "shop", highlight: &[] }));
 }
+
+#[test]
+fn a_gateway_gets_no_line_of_a_rule_for_other_pods_or_another_port() {
+    for condition in ["{sourceLabels: {app: z}}", "{port: 8443}"] {
+        let rules = format!(
+            "  - match: [{condition}]\n    route: [{{destination: {{host: a, subset: v1}}}}]\n  - route: [{{destination: \
+             {{host: a, subset: v2}}}}]\n"
+        );
+        let text = [
+            NAMESPACE,
+            GATEWAY,
+            &service("a", 80),
+            &deployment("a", "v1", ""),
+            &subsets("a", &["v1", "v2"], ""),
+            &route("a", AT_EDGE, &rules),
+        ]
+        .concat();
+        let lines = calls(&graph(&text));
+        assert!(lines.iter().any(|line| line.starts_with("edge -> a v2")), "{condition}: {lines:#?}");
+        assert!(!lines.iter().any(|line| line.starts_with("edge -> a v1")), "{condition}: {lines:#?}");
+    }
+}

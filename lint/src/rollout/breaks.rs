@@ -4,6 +4,7 @@
 use super::live::{Call, Caller, Entry, Fault, Leg, View, ready};
 use super::plan::Change;
 use crate::mesh::destinations::Client;
+use crate::mesh::routes::Binding;
 use crate::mesh::workloads::may_listen;
 use crate::resource::Resource;
 use crate::span::Span;
@@ -131,10 +132,16 @@ pub fn breaks<'a>(before: &View<'a>, now: &View<'a>, changes: &[Change<'a>], end
         }
         found.extend(earlier.filter(|_| !newcomer).and_then(|old| island(before, entry, old, call)));
     }
-    for (entry, call) in before.calls() {
-        let Caller::Pods(resource) = call.caller else { continue };
-        let is_gone = !now.calls().contains_key(entry);
-        if !is_gone || ended || now.workload(resource.key()).is_none() {
+    for (entry, call) in before.calls().iter().filter(|(entry, _)| !now.calls().contains_key(*entry)) {
+        let resource = match call.caller {
+            Caller::Gateway(Some(gateway)) => {
+                found.extend(closed_door(now, entry, call, gateway, changes));
+                continue;
+            }
+            Caller::Gateway(None) => continue,
+            Caller::Pods(resource) => resource,
+        };
+        if ended || now.workload(resource.key()).is_none() {
             continue;
         }
         let host_stays = now.mesh.registry.named(&entry.1).next();
@@ -159,6 +166,29 @@ pub fn breaks<'a>(before: &View<'a>, now: &View<'a>, changes: &[Change<'a>], end
     found
 }
 
+/// A Gateway that is gone or no longer accepts a host, while a VirtualService still serves visitors through it.
+fn closed_door<'a>(
+    now: &View<'a>,
+    entry: &Entry,
+    call: &Call<'a>,
+    gateway: &'a Resource,
+    changes: &[Change<'a>],
+) -> Option<Break<'a>> {
+    let is_bound = now.mesh.routes.iter().any(|service| {
+        let is_it = |binding: &Binding<'_>| {
+            matches!(binding, Binding::Gateway { namespace, name, .. }
+                if namespace == gateway.namespace() && *name == gateway.name.value)
+        };
+        service.hosts.iter().any(|host| host.value == entry.1) && service.bindings.iter().any(is_it)
+    });
+    let leg = call.legs.iter().find(|leg| leg.fault.is_none()).filter(|_| is_bound)?;
+    Some(Break {
+        culprit: culprit(changes, gateway),
+        was: Some(gateway.name.span),
+        ..plain(entry, call, leg, Kind::GatewayRemoved)
+    })
+}
+
 /// Whether a call is answered and may be made at all. A port behind which no pod listens and which a route only
 /// translates to another port of the host is open by the way: nobody who means that port could use it.
 fn is_used(view: &View<'_>, entry: &Entry, call: &Call<'_>) -> bool {
@@ -170,7 +200,8 @@ fn is_used(view: &View<'_>, entry: &Entry, call: &Call<'_>) -> bool {
             !host.selects_pods() || pods.any(|pod| may_listen(pod, &target))
         })
     };
-    let is_translated = |leg: &Leg<'_>| entry.2 != 0 && leg.host == entry.1 && leg.port != Some(entry.2);
+    let is_pods = matches!(call.caller, Caller::Pods(_));
+    let is_translated = |leg: &Leg<'_>| is_pods && leg.host == entry.1 && leg.port != Some(entry.2);
     let mut answered = call.legs.iter().filter(|leg| leg.fault.is_none()).peekable();
     answered.peek().is_some() && (answered.any(|leg| !is_translated(leg)) || listens())
 }
@@ -264,14 +295,6 @@ fn classify<'a>(
                 None => (Kind::PodsNotReady, None, None),
             }
         }
-        Fault::NoGateway => match call.caller {
-            Caller::Gateway(_) => {
-                let old = before.calls().get(entry)?;
-                let Caller::Gateway(Some(gateway)) = old.caller else { return None };
-                (Kind::GatewayRemoved, Some(gateway), Some(gateway.name.span))
-            }
-            Caller::Pods(_) => return None,
-        },
         Fault::Tls { policy, setting, server, .. } => {
             let sides = [policy.map(|(r, _)| r), setting.map(|(r, _)| r), Some(server)];
             let brought = sides.into_iter().flatten().find_map(|resource| bringer(changes, resource));

@@ -36,8 +36,6 @@ pub enum Fault<'a> {
     NoSubset,
     /// No ready pod.
     NoPods,
-    /// The Gateway is gone or no longer accepts the host.
-    NoGateway,
     /// The client's TLS and the server's differ.
     Tls {
         /// The PeerAuthentication's mode.
@@ -74,7 +72,7 @@ pub struct Leg<'a> {
     pub claim: Option<&'a str>,
 }
 
-/// Who calls what: caller, host and port; port 0 for a Gateway's routes.
+/// Who calls what: caller, host and port; for a Gateway the port of its server, or 0 if the input does not have it.
 pub type Entry = (String, String, u32);
 
 /// A caller.
@@ -266,51 +264,56 @@ impl<'a> View<'a> {
 }
 
 fn of_gateways<'a>(mesh: &Mesh<'a>, gateways: &Gateways<'a>, calls: &mut BTreeMap<Entry, Call<'a>>) {
+    // What takes every request comes last in a virtual host, and only the first such rule counts.
+    let mut closed: FxHashSet<(Entry, RouteKind)> = FxHashSet::default();
     for service in mesh.routes.iter() {
         for binding in &service.bindings {
             let Binding::Gateway { namespace, name, .. } = binding else { continue };
             let gateway = mesh.gateways.get(namespace, name);
+            if gateway.is_none() && gateways.contains(&(namespace.as_str(), name.as_str())) {
+                continue;
+            }
             let pod = gateway.and_then(|gateway| mesh.workloads.get(*gateway.workloads.first()?));
             let client =
                 Client { namespace: pod.map(|pod| pod.namespace()), labels: pod.map(|pod| pod.labels) };
             for host in &service.hosts {
-                let accepts = match gateway {
-                    Some(gateway) => gateway.servers_for(host, service.namespace()).next().is_some(),
-                    None => !gateways.contains(&(namespace.as_str(), name.as_str())),
-                };
-                let mut legs = Vec::new();
-                for kind in RouteKind::ALL {
-                    for rule in 0..service.count(kind) {
-                        let sources = service.sources(kind, rule);
-                        let own: Vec<&Source<'_>> =
-                            sources.iter().filter(|source| service.source_allows(source, binding)).collect();
-                        if !sources.is_empty() && own.is_empty() {
-                            continue;
-                        }
-                        let always = sources.is_empty() || own.iter().any(|source| source.unconditional);
-                        for target in routed(mesh, service, kind, rule) {
-                            let mut leg = leg(mesh, (client, ClientProxy::Gateway), service, target);
-                            leg.is_conditional = !always;
-                            if !accepts {
-                                leg.fault = Some(Fault::NoGateway);
-                                leg.pods.clear();
+                for door in mesh.doors(binding, host, service.namespace()) {
+                    let port = door.listener.port.unwrap_or(0);
+                    let entry = (format!("{namespace}/{name}"), host.value.clone(), port);
+                    let mut legs = Vec::new();
+                    for kind in door.kinds.iter().copied() {
+                        for rule in 0..service.count(kind) {
+                            let sources = service.sources(kind, rule);
+                            let reaches = |source: &&Source<'_>| {
+                                source.reaches(kind, door.listener, service.namespace())
+                            };
+                            let own: Vec<&Source<'_>> = sources.iter().filter(reaches).collect();
+                            if !sources.is_empty() && own.is_empty() {
+                                continue;
                             }
-                            legs.push(leg);
-                        }
-                        if always {
-                            break;
+                            let always = sources.is_empty() || own.iter().any(|source| source.unconditional);
+                            if always && !closed.insert((entry.clone(), kind)) {
+                                break;
+                            }
+                            for target in routed(mesh, service, kind, rule) {
+                                let mut leg = leg(mesh, (client, ClientProxy::Gateway), service, target);
+                                leg.is_conditional = !always;
+                                legs.push(leg);
+                            }
+                            if always {
+                                break;
+                            }
                         }
                     }
+                    let call = calls.entry(entry).or_insert_with(|| Call {
+                        caller: Caller::Gateway(gateway.map(|gateway| gateway.resource)),
+                        who: format!("Gateway `{name}`"),
+                        legs: Vec::new(),
+                        is_bare: false,
+                        namespace: client.namespace,
+                    });
+                    call.legs.extend(legs);
                 }
-                let entry = (format!("{namespace}/{name}"), host.value.clone(), 0);
-                let call = calls.entry(entry).or_insert_with(|| Call {
-                    caller: Caller::Gateway(gateway.map(|gateway| gateway.resource)),
-                    who: format!("Gateway `{name}`"),
-                    legs: Vec::new(),
-                    is_bare: false,
-                    namespace: client.namespace,
-                });
-                call.legs.extend(legs);
             }
         }
     }

@@ -285,3 +285,59 @@ fn a_command_that_must_be_split_is_split_by_file() {
     let paths: Vec<&str> = steps[1].actions.iter().map(|action| action.paths[0].as_str()).collect();
     assert_eq!(paths, ["pin/2-rule.yaml", "pin/1-route.yaml"]);
 }
+
+/// Pods `a` of version v1 behind a Gateway with a server on port 80, and the subset v1.
+fn behind_a_door() -> String {
+    several(&[
+        NAMESPACE.to_owned(),
+        door("80", "HTTP"),
+        service("a", HTTP),
+        pods("a-v1", "a", "v1"),
+        rule("a", "{name: v1, labels: {version: v1}}"),
+    ])
+}
+
+fn door(port: &str, protocol: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: door}}\nspec: {{selector: {{istio: \
+         ingressgateway}}, servers: [{{port: {{number: {port}, name: web, protocol: {protocol}}}, hosts: [\"*\"]}}]}}\n"
+    )
+}
+
+/// A VirtualService `name` of `hosts` at the Gateway.
+fn at_door(name: &str, hosts: &str, http: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}}}\n\
+         spec: {{hosts: [{hosts}], gateways: [door, mesh], http: [{http}]}}\n"
+    )
+}
+
+const USED_EARLY: &str = "error rollout-subset-used-before-defined";
+const TO_V1: &str = "{route: [{destination: {host: a, subset: v1}}]}";
+
+#[test]
+fn a_rule_for_other_pods_or_another_port_takes_no_request_of_a_gateway() {
+    let base = several(&[behind_a_door(), at_door("a", "a, a.example.com", TO_V1)]);
+    let changed = |first: &str, second: &str| {
+        let http = format!(
+            "{{match: [{first}], route: [{{destination: {{host: a, subset: v1}}}}]}}, \
+             {{route: [{{destination: {{host: a, subset: {second}}}}}]}}"
+        );
+        at_door("a", "a, a.example.com", &http)
+    };
+    for condition in
+        ["{sourceLabels: {app: z}}", "{port: 8443}", "{sourceNamespace: z}", "{gateways: [mesh]}"]
+    {
+        let missed = changed(condition, "v2");
+        let found = findings("rollout: [a.yaml, b.yaml]", &[("a.yaml", &base), ("b.yaml", &missed)]);
+        assert!(found.iter().any(|finding| finding.starts_with(USED_EARLY)), "{condition}: {found:#?}");
+        let idle = changed(condition, "v1").replacen("subset: v1", "subset: v2", 1);
+        let found = findings("rollout: [a.yaml, b.yaml]", &[("a.yaml", &base), ("b.yaml", &idle)]);
+        assert_eq!(found, [""; 0], "{condition}");
+    }
+    // The labels of the gateway's own pods.
+    let idle =
+        changed("{sourceLabels: {istio: ingressgateway}}", "v1").replacen("subset: v1", "subset: v2", 1);
+    let found = findings("rollout: [a.yaml, b.yaml]", &[("a.yaml", &base), ("b.yaml", &idle)]);
+    assert!(found.iter().any(|finding| finding.starts_with(USED_EARLY)), "{found:#?}");
+}
