@@ -296,7 +296,8 @@ fn of_gateways<'a>(mesh: &Mesh<'a>, gateways: &Gateways<'a>, calls: &mut BTreeMa
                                 break;
                             }
                             for target in routed(mesh, service, kind, rule) {
-                                let mut leg = leg(mesh, (client, ClientProxy::Gateway), service, target);
+                                let client = (client, ClientProxy::Gateway);
+                                let mut leg = leg(mesh, client, service, target, door.listener.port);
                                 leg.is_conditional = !always;
                                 legs.push(leg);
                             }
@@ -360,7 +361,7 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
                             VERSION_LABELS.iter().find_map(|key| source.labels.text(key))
                         };
                         for target in routed(mesh, service, *kind, rule) {
-                            let mut leg = leg(mesh, (client, proxy), service, target);
+                            let mut leg = leg(mesh, (client, proxy), service, target, Some(port.number));
                             leg.is_conditional =
                                 !sources.is_empty() && !own.iter().any(|source| source.unconditional);
                             leg.claim = own.iter().copied().find_map(|source| version(&source));
@@ -406,6 +407,7 @@ fn leg<'a>(
     client: (Client<'_>, ClientProxy),
     service: &VirtualService<'a>,
     target: &Target<'a>,
+    listener: Option<u32>,
 ) -> Leg<'a> {
     let subset = target.subset();
     let written = target.destination.value.port_number();
@@ -424,9 +426,25 @@ fn leg<'a>(
         leg.fault = Some(Fault::NoHost);
         return leg;
     };
-    leg.port = leg.port.or_else(|| mesh.target_port(service, target, host));
-    // An external host, or one whose port nobody can tell, is taken to answer.
-    let Some(number) = leg.port.filter(|_| !host.is_alias()) else { return leg };
+    if host.is_alias() {
+        // What an external host does is not known; it is taken to answer.
+        leg.port = leg.port.or_else(|| mesh.target_port(service, target, host));
+        return leg;
+    }
+    let rules = leg.subset.map(|name| (name, mesh.destination(client.0, &host.name)));
+    if rules.is_some_and(|(name, rules)| rules.is_none_or(|rules| rules.subset(name).is_none())) {
+        leg.fault = Some(Fault::NoSubset);
+    }
+    // `GetDestinationCluster`: the lookup of a sidecar's http routes knows only hosts that have the listener's port.
+    leg.port = leg.port.or_else(|| match (host.ports.as_slice(), listener) {
+        ([only], _) if target.kind != RouteKind::Http || client.1 == ClientProxy::Gateway => {
+            Some(only.number)
+        }
+        (_, Some(listener)) => Some(listener),
+        (_, None) => mesh.target_port(service, target, host),
+    });
+    // A port that nobody can tell is taken to answer.
+    let Some(number) = leg.port.filter(|_| leg.fault.is_none()) else { return leg };
     let Some(port) = host.port(number) else {
         leg.fault = Some(Fault::NoPort(number));
         return leg;
