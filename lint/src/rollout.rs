@@ -206,10 +206,19 @@ pub fn check(files: &Files, settings: &Settings, order: Option<FileId>) -> Rollo
     let known: FxHashSet<(&str, Span)> = found.iter().map(|d| (d.rule, d.span)).collect();
     let world = World::new(files, settings, &input, &config, &plan, known);
     let walk = world.walk(&plan);
-    // What is wrong at several moments is told once, of the first.
-    let mut seen = FxHashSet::default();
-    let told = walk.found.iter().map(|located| &located.diagnostic);
-    found.extend(told.filter(|diagnostic| seen.insert((diagnostic.rule, diagnostic.span))).cloned());
+    // What is wrong at several moments is told once, of the first where it is worst.
+    let mut worst: FxHashMap<(&str, Span), Severity> = FxHashMap::default();
+    for Diagnostic { rule, span, severity, .. } in walk.found.iter().map(|located| &located.diagnostic) {
+        let known = worst.entry((*rule, *span)).or_insert(*severity);
+        *known = (*severity).max(*known);
+    }
+    for diagnostic in walk.found.iter().map(|located| &located.diagnostic) {
+        let place = (diagnostic.rule, diagnostic.span);
+        if worst.get(&place) == Some(&diagnostic.severity) {
+            worst.remove(&place);
+            found.push(diagnostic.clone());
+        }
+    }
     let report = finish(files, settings, &input, found, |rule| settings.runs(rule), order);
     let kept: FxHashMap<(&str, Span), Severity> =
         report.diagnostics.iter().map(|d| ((d.rule, d.span), d.severity)).collect();

@@ -163,6 +163,8 @@ pub fn breaks<'a>(before: &View<'a>, now: &View<'a>, changes: &[Change<'a>], end
             ..plain(entry, call, leg, kind)
         });
     }
+    // Where several point at one place, what is certain is told.
+    found.sort_by_key(|found| !found.is_certain);
     found
 }
 

@@ -341,3 +341,49 @@ fn a_rule_for_other_pods_or_another_port_takes_no_request_of_a_gateway() {
     let found = findings("rollout: [a.yaml, b.yaml]", &[("a.yaml", &base), ("b.yaml", &idle)]);
     assert!(found.iter().any(|finding| finding.starts_with(USED_EARLY)), "{found:#?}");
 }
+
+#[test]
+fn a_destination_without_a_port_of_a_host_with_several_is_followed() {
+    let ports = format!("{HTTP}, {{name: http-admin, port: 81, targetPort: 8080}}");
+    let two_doors = door("81", "HTTP").replace(
+        "servers: [",
+        "servers: [{port: {number: 80, name: main, protocol: HTTP}, hosts: [\"*\"]}, ",
+    );
+    let base = several(&[
+        NAMESPACE.to_owned(),
+        two_doors,
+        service("a", &ports),
+        pods("a-v1", "a", "v1"),
+        pods("client", "client", "v1"),
+        rule("a", "{name: v1, labels: {version: v1}}"),
+    ]);
+    let order = "rollout: [a.yaml, b.yaml, c.yaml]";
+    for route_to in [
+        |subset: &str| route("a", &format!("{{route: [{{destination: {{host: a, subset: {subset}}}}}]}}")),
+        |subset: &str| {
+            at_door("a", "a.example.com", &TO_V1.replace("v1", subset)).replace("[door, mesh]", "[door]")
+        },
+    ] {
+        let (v1, v2) = (route_to("v1"), route_to("v2"));
+        let found = findings(order, &[("a.yaml", &base), ("b.yaml", &v1), ("c.yaml", &v2)]);
+        assert!(found.iter().any(|finding| finding.starts_with(USED_EARLY)), "{found:#?}");
+        let idle = pods("a-v1", "a", "v1").replace("spec: {", "spec: {replicas: 0, ");
+        let found = findings(order, &[("a.yaml", &base), ("b.yaml", &v1), ("c.yaml", &idle)]);
+        let early = "error rollout-workload-removed-early";
+        assert!(found.iter().any(|finding| finding.starts_with(early)), "{found:#?}");
+    }
+}
+
+/// What is certain is told, whoever sorts before: pods `client` may call the pods, visitors of the Gateway do.
+#[test]
+fn a_certain_break_is_not_hidden_by_a_possible_one() {
+    let base = several(&[
+        behind_a_door(),
+        pods("client", "client", "v1"),
+        at_door("a", "a.example.com", TO_V1).replace("[door, mesh]", "[door]"),
+    ]);
+    let idle = pods("a-v1", "a", "v1").replace("spec: {", "spec: {replicas: 0, ");
+    let found = findings("rollout: [a.yaml, b.yaml]", &[("a.yaml", &base), ("b.yaml", &idle)]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with("error ") && found[0].contains("requests of Gateway `door`"), "{found:#?}");
+}

@@ -181,11 +181,15 @@ impl<'w, 'a> World<'w, 'a> {
                 }
             };
             let mut add = |diagnostic: Diagnostic| {
-                let known = |(_, other): &&(usize, Diagnostic)| {
+                let at = object(&diagnostic);
+                let known = |(_, other): &&mut (usize, Diagnostic)| {
                     other.rule == diagnostic.rule && other.span == diagnostic.span
                 };
-                if !found.iter().any(|other| known(&other)) {
-                    found.push((object(&diagnostic), diagnostic));
+                match found.iter_mut().find(known) {
+                    // Of one place the worst is told.
+                    Some(other) if other.1.severity < diagnostic.severity => *other = (at, diagnostic),
+                    Some(_) => {}
+                    None => found.push((at, diagnostic)),
                 }
             };
             for rule in RULES.iter().filter(|rule| self.settings.runs(rule.id)) {
