@@ -66,6 +66,7 @@ rules! {
     rollout_host_or_port_removed_early
     rollout_host_or_port_used_before_defined
     rollout_gateway_removed_early
+    rollout_route_removed_early
     rollout_mtls_window
     rollout_flag_leak
     rollout_weight_jump

@@ -1,10 +1,10 @@
 //! What breaks when one state becomes another, and which change is to blame. A call counts that was answered
 //! before, or that new pods are led to; what was never answered cannot break.
 
-use super::live::{Call, Caller, Entry, Fault, Leg, View, ready};
+use super::live::{Call, Caller, Entry, Fault, Leg, View, answering, ready};
 use super::plan::Change;
 use crate::mesh::destinations::Client;
-use crate::mesh::routes::Binding;
+use crate::mesh::routes::{Binding, VirtualService};
 use crate::mesh::workloads::may_listen;
 use crate::resource::Resource;
 use crate::span::Span;
@@ -22,6 +22,7 @@ pub enum Kind {
     PodsRemoved,
     PodsNotReady,
     GatewayRemoved,
+    RouteRemoved,
     Tls,
     Island,
 }
@@ -37,8 +38,29 @@ impl Kind {
             }
             Self::PodsRemoved | Self::PodsNotReady => "503 UH, or a reset for TCP",
             Self::GatewayRemoved => "a refused connection or 404",
+            Self::RouteRemoved => "404, or a closed connection for TCP",
             Self::Tls => "a reset",
             Self::Island => "data of the wrong version",
+        }
+    }
+}
+
+/// Which requests of a Gateway's entry are answered at a later time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Later {
+    /// Those that some condition takes.
+    Some,
+    /// Every one.
+    All,
+}
+
+impl Later {
+    /// What a call answers, by its rules alone.
+    #[must_use]
+    pub fn of(call: &Call<'_>) -> Option<Self> {
+        match call.takes_all {
+            Some(_) => Some(Self::All),
+            None => (!call.legs.is_empty()).then_some(Self::Some),
         }
     }
 }
@@ -72,6 +94,8 @@ pub struct Break<'a> {
     pub by_newcomer: bool,
     /// Whether the caller has no sidecar.
     pub by_bare: bool,
+    /// Of a route that goes: whether another still takes some of the requests.
+    pub is_partial: bool,
     /// Of an island: the pods that are reached.
     pub reached: Option<&'a Resource>,
     /// Whose call it is.
@@ -105,10 +129,21 @@ pub fn short(host: &str) -> &str {
     }
 }
 
-/// What breaks when one state becomes another. `ended` says that no visitor is left whose requests could fail.
+/// What breaks when one state becomes another. `ended` says that no visitor is left whose requests could fail, and
+/// `later` whether some or all requests of an entry of a Gateway are answered when the step is done or later on.
 #[must_use]
-pub fn breaks<'a>(before: &View<'a>, now: &View<'a>, changes: &[Change<'a>], ended: bool) -> Vec<Break<'a>> {
+pub fn breaks<'a>(
+    before: &View<'a>,
+    now: &View<'a>,
+    changes: &[Change<'a>],
+    ended: bool,
+    later: &dyn Fn(&Entry) -> Option<Later>,
+) -> Vec<Break<'a>> {
     let mut found = Vec::new();
+    let doors = before.calls().iter().filter(|(_, call)| matches!(call.caller, Caller::Gateway(_)));
+    for (entry, call) in doors {
+        found.extend(lost_route(now, entry, call, changes, later));
+    }
     for (entry, call) in now.calls() {
         let earlier = before.calls().get(entry);
         let was_served = earlier.is_some_and(|call| is_used(before, entry, call));
@@ -176,18 +211,70 @@ fn closed_door<'a>(
     gateway: &'a Resource,
     changes: &[Change<'a>],
 ) -> Option<Break<'a>> {
-    let is_bound = now.mesh.routes.iter().any(|service| {
-        let is_it = |binding: &Binding<'_>| {
-            matches!(binding, Binding::Gateway { namespace, name, .. }
-                if namespace == gateway.namespace() && *name == gateway.name.value)
-        };
-        service.hosts.iter().any(|host| host.value == entry.1) && service.bindings.iter().any(is_it)
-    });
-    let leg = call.legs.iter().find(|leg| leg.fault.is_none()).filter(|_| is_bound)?;
+    let serves = |service: &VirtualService<'_>| {
+        service.hosts.iter().any(|host| host.value == entry.1) && is_bound(service, &entry.0)
+    };
+    if !now.mesh.routes.iter().any(serves) {
+        return None;
+    }
+    let leg = call.legs.iter().find(|leg| leg.fault.is_none())?;
     Some(Break {
         culprit: culprit(changes, gateway),
         was: Some(gateway.name.span),
         ..plain(entry, call, leg, Kind::GatewayRemoved)
+    })
+}
+
+/// Whether a VirtualService is for a Gateway, given as `namespace/name`.
+fn is_bound(service: &VirtualService<'_>, gateway: &str) -> bool {
+    service.bindings.iter().any(|binding| match binding {
+        Binding::Gateway { namespace, name, .. } => gateway.split_once('/') == Some((namespace, name)),
+        Binding::Mesh => false,
+    })
+}
+
+/// A route of a Gateway that was there and is not, so that visitors get no answer. One that comes back is missed in
+/// between; one that goes for good is told of only if its VirtualService stays.
+fn lost_route<'a>(
+    now: &View<'a>,
+    entry: &Entry,
+    call: &Call<'a>,
+    changes: &[Change<'a>],
+    later: &dyn Fn(&Entry) -> Option<Later>,
+) -> Option<Break<'a>> {
+    let answers = answering(now.calls(), entry);
+    let rest = answers.is_some_and(|call| !call.legs.is_empty() || call.takes_all.is_some());
+    let is_less = call.takes_all.is_some() && answers.is_none_or(|call| call.takes_all.is_none());
+    let mut open = call.legs.iter().filter(|leg| leg.fault.is_none());
+    let leg = match call.takes_all {
+        Some(_) => open.find(|leg| !leg.is_conditional),
+        None => open.next(),
+    };
+    if rest && !is_less || (leg.is_none() && !call.legs.is_empty()) {
+        return None;
+    }
+    let route = call.takes_all.or_else(|| leg?.route)?;
+    let culprit = culprit(changes, route.0)?;
+    let comes_back = match later(entry) {
+        None => false,
+        Some(Later::Some) => !is_less || !rest,
+        Some(Later::All) => true,
+    };
+    // A VirtualService that is deleted or moves to another Gateway means what it says.
+    let stays = |service: &VirtualService<'_>| {
+        culprit.new.is_some_and(|new| std::ptr::eq(new, service.resource)) && is_bound(service, &entry.0)
+    };
+    if !comes_back && !now.mesh.routes.iter().any(stays) {
+        return None;
+    }
+    let place = leg.cloned().unwrap_or_else(|| Leg::of_rule(route, &entry.1));
+    Some(Break {
+        culprit: Some(culprit),
+        route: Some(route),
+        was: Some(route.1),
+        is_certain: comes_back,
+        is_partial: rest,
+        ..plain(entry, call, &place, Kind::RouteRemoved)
     })
 }
 
@@ -227,6 +314,7 @@ fn plain<'a>(entry: &Entry, call: &Call<'a>, leg: &Leg<'a>, kind: Kind) -> Break
         is_certain: leg.route.is_some(),
         by_newcomer: false,
         by_bare: call.is_bare,
+        is_partial: false,
         reached: None,
         entry: entry.clone(),
     }

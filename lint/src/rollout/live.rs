@@ -12,12 +12,13 @@ use rustc_hash::FxHashSet;
 use super::plan::Change;
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
-use crate::mesh::host::matches;
+use crate::mesh::host::{is_wildcard, matches};
 use crate::mesh::mtls::ClientProxy;
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Port, Protocol};
 use crate::mesh::routes::{Binding, Role, RouteKind, Source, Target, VirtualService};
 use crate::mesh::workloads::{Proxy, VERSION_LABELS, Workload, may_listen};
+use crate::resource::networking::Percent;
 use crate::resource::{Resource, Spec};
 use crate::span::Span;
 use crate::tls_check::{self, Server, Status};
@@ -72,8 +73,41 @@ pub struct Leg<'a> {
     pub claim: Option<&'a str>,
 }
 
+impl<'a> Leg<'a> {
+    /// What stands for a rule that leads nowhere else, such as a redirect.
+    pub(super) fn of_rule(route: (&'a Resource, Span), host: &str) -> Self {
+        Self {
+            route: Some(route),
+            port_span: None,
+            host: host.to_owned(),
+            subset: None,
+            port: None,
+            fault: None,
+            pods: Vec::new(),
+            is_conditional: false,
+            claim: None,
+        }
+    }
+}
+
 /// Who calls what: caller, host and port; for a Gateway the port of its server, or 0 if the input does not have it.
 pub type Entry = (String, String, u32);
+
+/// Whether an entry is of a wildcard that takes the requests of another where that is not there.
+pub(super) fn covers(wildcard: &Entry, entry: &Entry) -> bool {
+    wildcard.0 == entry.0
+        && wildcard.2 == entry.2
+        && is_wildcard(&wildcard.1)
+        && matches(&wildcard.1, &entry.1)
+}
+
+/// The call of a Gateway that takes the requests of an entry: its own, or that of the wildcard which covers the host.
+pub(super) fn answering<'v, 'a>(
+    calls: &'v BTreeMap<Entry, Call<'a>>,
+    entry: &Entry,
+) -> Option<&'v Call<'a>> {
+    calls.get(entry).or_else(|| calls.iter().find(|(other, _)| covers(other, entry)).map(|(_, call)| call))
+}
 
 /// A caller.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +129,9 @@ pub struct Call<'a> {
     pub legs: Vec<Leg<'a>>,
     /// Whether no proxy is beside the caller.
     pub is_bare: bool,
+    /// At a Gateway the VirtualService and the place of the rule that answers every request which no condition
+    /// takes.
+    pub takes_all: Option<(&'a Resource, Span)>,
     pub(super) namespace: Option<&'a str>,
 }
 
@@ -235,6 +272,7 @@ pub struct View<'a> {
     scope: Option<Scope<'a>>,
     gateways: Rc<Gateways<'a>>,
     calls: OnceCell<BTreeMap<Entry, Call<'a>>>,
+    doors: OnceCell<BTreeMap<Entry, Call<'a>>>,
 }
 
 impl<'a> View<'a> {
@@ -242,7 +280,7 @@ impl<'a> View<'a> {
     /// any other is taken to be there all the time.
     #[must_use]
     pub fn new(mesh: Rc<Mesh<'a>>, scope: Option<Scope<'a>>, gateways: Rc<Gateways<'a>>) -> Self {
-        Self { mesh, scope, gateways, calls: OnceCell::new() }
+        Self { mesh, scope, gateways, calls: OnceCell::new(), doors: OnceCell::new() }
     }
 
     /// Every call that is looked at.
@@ -251,6 +289,15 @@ impl<'a> View<'a> {
             let mut calls = BTreeMap::new();
             of_gateways(&self.mesh, &self.gateways, &mut calls);
             of_pods(&self.mesh, self.scope.as_ref(), &mut calls);
+            calls
+        })
+    }
+
+    /// The calls of Gateways, all of them.
+    pub fn doors(&self) -> &BTreeMap<Entry, Call<'a>> {
+        self.doors.get_or_init(|| {
+            let mut calls = BTreeMap::new();
+            of_gateways(&self.mesh, &self.gateways, &mut calls);
             calls
         })
     }
@@ -281,6 +328,7 @@ fn of_gateways<'a>(mesh: &Mesh<'a>, gateways: &Gateways<'a>, calls: &mut BTreeMa
                     let port = door.listener.port.unwrap_or(0);
                     let entry = (format!("{namespace}/{name}"), host.value.clone(), port);
                     let mut legs = Vec::new();
+                    let mut takes_all = None;
                     for kind in door.kinds.iter().copied() {
                         for rule in 0..service.count(kind) {
                             let sources = service.sources(kind, rule);
@@ -302,6 +350,8 @@ fn of_gateways<'a>(mesh: &Mesh<'a>, gateways: &Gateways<'a>, calls: &mut BTreeMa
                                 legs.push(leg);
                             }
                             if always {
+                                let place = service.rule_span(kind, rule).filter(|_| leads_on(mesh, service, kind, rule));
+                                takes_all = takes_all.or(place.map(|span| (service.resource, span)));
                                 break;
                             }
                         }
@@ -311,13 +361,34 @@ fn of_gateways<'a>(mesh: &Mesh<'a>, gateways: &Gateways<'a>, calls: &mut BTreeMa
                         who: format!("Gateway `{name}`"),
                         legs: Vec::new(),
                         is_bare: false,
+                        takes_all: None,
                         namespace: client.namespace,
                     });
                     call.legs.extend(legs);
+                    call.takes_all = call.takes_all.or(takes_all);
                 }
             }
         }
     }
+}
+
+/// Whether a rule gives an answer that a visitor can use: its destinations', or a redirect.
+fn leads_on<'a>(mesh: &Mesh<'a>, service: &VirtualService<'a>, kind: RouteKind, rule: usize) -> bool {
+    let http = service.spec.http.get(rule).filter(|_| kind == RouteKind::Http);
+    if let Some(http) = http {
+        let abort = http.fault.get().and_then(|fault| fault.abort.get());
+        let share = |percent: &Percent| percent.value.get().copied().unwrap_or(0.0);
+        if abort.is_some_and(|abort| abort.percentage.get().is_some_and(|percent| share(percent) >= 100.0)) {
+            return false;
+        }
+        if let Some(answer) = http.direct_response.get() {
+            return answer.status.get().is_none_or(|status| *status < 400);
+        }
+        if http.redirect.is_some() || http.delegate.is_some() {
+            return true;
+        }
+    }
+    routed(mesh, service, kind, rule).next().is_some()
 }
 
 fn routed<'m, 'a>(
@@ -394,6 +465,7 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
                         who: caller.resource.describe(),
                         legs,
                         is_bare,
+                        takes_all: None,
                         namespace: client.namespace,
                     },
                 );

@@ -387,3 +387,60 @@ fn a_certain_break_is_not_hidden_by_a_possible_one() {
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].starts_with("error ") && found[0].contains("requests of Gateway `door`"), "{found:#?}");
 }
+
+const GONE: &str = "rollout-route-removed-early";
+
+/// Severities of the findings about routes that go.
+fn gone(order: &str, files: &[(&str, &str)]) -> Vec<String> {
+    let found = findings(order, files);
+    let own = found.iter().filter_map(|finding| finding.split_once(' ')).filter(|(_, rest)| rest.starts_with(GONE));
+    own.map(|(severity, _)| severity.to_owned()).collect()
+}
+
+#[test]
+fn a_host_that_moves_between_virtual_services_is_never_without_a_route() {
+    let base = several(&[behind_a_door(), at_door("both", "a.example.com, b.example.com", TO_V1)]);
+    let (one, other) = (at_door("both", "a.example.com", TO_V1), at_door("b", "b.example.com", TO_V1));
+    let files = [("a.yaml", base.as_str()), ("one.yaml", &one), ("b.yaml", &other)];
+    let order = |first: &str, second: &str| {
+        format!("rollout:\n- a.yaml\n- name: split\n  actions: [{{apply: {first}}}, {{apply: {second}}}]\n")
+    };
+    assert_eq!(gone(&order("one.yaml", "b.yaml"), &files), ["error"]);
+    assert_eq!(gone(&order("b.yaml", "one.yaml"), &files), [""; 0]);
+    // A wildcard takes over.
+    let wide = at_door("b", "\"*.example.com\"", TO_V1);
+    let files = [("a.yaml", base.as_str()), ("one.yaml", &one), ("b.yaml", &wide)];
+    assert_eq!(gone(&order("b.yaml", "one.yaml"), &files), [""; 0]);
+    // Later steps count, too.
+    assert_eq!(gone("rollout: [a.yaml, one.yaml, b.yaml]", &files), ["error"]);
+}
+
+#[test]
+fn a_route_that_answers_nothing_any_more_is_gone() {
+    let base = several(&[behind_a_door(), at_door("a", "a.example.com", TO_V1)]);
+    let back = at_door("a", "a.example.com", &format!("{TO_V1}, {{redirect: {{uri: /}}}}"));
+    for http in [
+        "",
+        "{directResponse: {status: 503}}",
+        "{match: [{uri: {prefix: /new}}], route: [{destination: {host: a, subset: v1}}]}",
+        "{fault: {abort: {httpStatus: 503, percentage: {value: 100}}}, route: [{destination: {host: a, subset: v1}}]}",
+    ] {
+        let shut = at_door("a", "a.example.com", http);
+        let files = [("a.yaml", base.as_str()), ("b.yaml", &shut), ("c.yaml", &back)];
+        assert_eq!(gone("rollout: [a.yaml, b.yaml, c.yaml]", &files), ["error"], "{http}");
+        assert_eq!(gone("rollout: [a.yaml, b.yaml]", &files[..2]), ["warning"], "{http}");
+    }
+    for http in ["{redirect: {uri: /new}}", "{directResponse: {status: 200}}"] {
+        let other = at_door("a", "a.example.com", http);
+        assert_eq!(gone("rollout: [a.yaml, b.yaml]", &[("a.yaml", &base), ("b.yaml", &other)]), [""; 0], "{http}");
+    }
+}
+
+#[test]
+fn a_virtual_service_that_is_deleted_for_good_means_what_it_says() {
+    let route = at_door("a", "a.example.com", TO_V1);
+    let files = [("a.yaml", behind_a_door()), ("b.yaml", route.clone())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let order = "rollout:\n- a.yaml\n- b.yaml\n- name: close\n  actions: [{delete: b.yaml}]\n";
+    assert_eq!(gone(order, &files), [""; 0]);
+}

@@ -1,12 +1,13 @@
 //! What stays the same through a rollout, and the check of one command: its moments, the calls that break at
 //! each, and the rules that tell of them. Knows no order; who calls it decides what comes when.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::breaks::{Break, breaks};
-use super::live::{Call, Entry, Gateways, Key, Scope, View};
+use super::breaks::{Break, Later, breaks};
+use super::live::{Call, Entry, Gateways, Key, Scope, View, answering, covers};
 use super::plan::{Change, Move, Plan, after};
 use super::{Timing, Transition};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -38,6 +39,8 @@ pub(crate) struct World<'w, 'a> {
     known: FxHashSet<(&'static str, Span)>,
     /// For each step, see [`Transition::flagged`].
     flagged: Vec<FxHashMap<Entry, FxHashSet<Key<'a>>>>,
+    /// For each step what Gateways answer when it is done or after a later one.
+    answered: Vec<BTreeMap<Entry, Later>>,
     ever_injected: FxHashSet<Key<'a>>,
     gateways: Rc<Gateways<'a>>,
 }
@@ -62,6 +65,7 @@ impl<'w, 'a> World<'w, 'a> {
             config,
             known,
             flagged: Vec::new(),
+            answered: Vec::new(),
             ever_injected: FxHashSet::default(),
             gateways: Rc::default(),
         };
@@ -87,6 +91,8 @@ impl<'w, 'a> World<'w, 'a> {
                 let only: FxHashSet<Key<'a>> = keys(call, true).difference(&open).copied().collect();
                 (!only.is_empty()).then(|| (entry.clone(), only))
             };
+            let answers = |(entry, call): (&Entry, &Call<'a>)| Some((entry.clone(), Later::of(call)?));
+            world.answered.push(view.doors().iter().filter_map(answers).collect());
             world.flagged.push(view.calls().iter().filter_map(flagged).collect());
         }
         // From each step's own end on.
@@ -98,7 +104,27 @@ impl<'w, 'a> World<'w, 'a> {
                 }
             }
         }
+        for index in (1..world.answered.len()).rev() {
+            let later = world.answered.get(index).cloned().unwrap_or_default();
+            if let Some(own) = world.answered.get_mut(index - 1) {
+                for (entry, answer) in later {
+                    let known = own.entry(entry).or_insert(answer);
+                    *known = answer.max(*known);
+                }
+            }
+        }
         world
+    }
+
+    /// What a Gateway answers when a step is done or later on; on the way back, at its end.
+    fn later(&self, number: usize, end: &View<'a>, entry: &Entry) -> Option<Later> {
+        match self.answered.get(number) {
+            Some(answered) => {
+                let covers = |(other, _): &(&Entry, &Later)| covers(other, entry);
+                answered.get(entry).or_else(|| answered.iter().find(covers).map(|(_, later)| later)).copied()
+            }
+            None => answering(end.doors(), entry).and_then(Later::of),
+        }
     }
 
     pub(crate) fn mesh(&self, state: &[&'a Resource]) -> Mesh<'a> {
@@ -155,7 +181,8 @@ impl<'w, 'a> World<'w, 'a> {
             let before = View::new(Rc::clone(&old), Some(scope.clone()), Rc::clone(&self.gateways));
             let now = self.view(&after(state, &arrived, settled), Some(scope));
             let ended = had_visitors && !self.has_visitors(now.mesh.resources());
-            let mut breaks = breaks(&before, &now, &arrived, ended);
+            let later = |entry: &Entry| self.later(number, &ends[1], entry);
+            let mut breaks = breaks(&before, &now, &arrived, ended, &later);
             // One that shows in several orders is one race, and one that shows in any order is none.
             if timing.is_race() {
                 breaks.retain(|found| !certain.contains(&found.identity()));

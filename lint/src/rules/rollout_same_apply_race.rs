@@ -1,7 +1,7 @@
 //! `rollout-same-apply-race`
 
 use crate::rollout::Timing;
-use crate::rollout::breaks::Kind;
+use crate::rollout::breaks::{Break, Kind};
 use crate::rule::{Check, TransitionContext, declare_rule};
 
 declare_rule! {
@@ -139,13 +139,20 @@ fn check(ctx: &mut TransitionContext<'_, '_>) {
         Timing::Arrived(_) | Timing::Settled => None,
     };
     let Some(object) = object else { return };
-    let Some(found) = transition.breaks.iter().find(|found| found.kind != Kind::Island) else { return };
+    // A route that goes for good does so in any order.
+    let is_race = |found: &&Break<'_>| match found.kind {
+        Kind::Island => false,
+        Kind::RouteRemoved => found.is_certain,
+        _ => true,
+    };
+    let Some(found) = transition.breaks.iter().find(is_race) else { return };
     let what = match found.kind {
         Kind::SubsetRemoved | Kind::SubsetUndefined => "is not defined",
         Kind::HostRemoved | Kind::HostUndefined => "does not exist",
         Kind::PortRemoved | Kind::PortUndefined => "has no such port",
         Kind::PodsRemoved | Kind::PodsNotReady => "has no ready pods",
         Kind::GatewayRemoved => "is behind a Gateway that is gone",
+        Kind::RouteRemoved => "is led to by no route",
         Kind::Tls | Kind::Island => "does not accept the TLS that is sent",
     };
     let message = format!(
