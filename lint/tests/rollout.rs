@@ -334,3 +334,13 @@ fn without_an_order_it_says_what_to_do() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("b.yaml, which does not exist"), "{}", stderr(&output));
 }
+
+#[test]
+fn one_file_of_an_order_has_the_whole_order_judged() {
+    let dir = rules_first();
+    let (all, one) = (json(dir.path(), &[]), json(dir.path(), &["1-deploy/00-namespace.yaml"]));
+    assert!(!found(&all).is_empty());
+    assert_eq!(found(&one), found(&all));
+    assert_eq!(one["rollouts"], all["rollouts"]);
+    assert_eq!(run(dir.path(), &["1-deploy/00-namespace.yaml"]).status.code(), Some(1));
+}

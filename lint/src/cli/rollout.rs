@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use coalmine::render::{concise, json};
 use coalmine::rollout::order::ProposedStep;
-use coalmine::rollout::plan::Verb;
+use coalmine::rollout::plan::{Verb, covers};
 use coalmine::rollout::{Moment, Proposal, Rollout, StepReport, check, rewrite};
 use coalmine::settings::{Action, Step};
 use coalmine::{FileId, Files, Linted, Settings, Severity};
@@ -145,7 +145,7 @@ fn read(args: &RolloutArgs, common: &Common) -> Result<Vec<(Deployment, Option<P
             Some(config) => config.clone(),
             None => deployment.settings.locate(CONFIG),
         };
-        ordered.push((deployment, Some(config)));
+        ordered.push((with_all_steps(deployment), Some(config)));
     }
     if ordered.is_empty() {
         bail!(
@@ -154,6 +154,24 @@ fn read(args: &RolloutArgs, common: &Common) -> Result<Vec<(Deployment, Option<P
         );
     }
     Ok(ordered)
+}
+
+/// All files of the order are the user's own, whichever of them were given: what is found in one of them counts.
+fn with_all_steps(deployment: Deployment) -> Deployment {
+    let Deployment { files, settings, expectations } = deployment;
+    let mut all = Files::new();
+    for (id, file) in files.iter() {
+        let name = files.name(id);
+        let is_step = || {
+            let relative = settings.relative(name);
+            relative.is_some_and(|relative| settings.rollout_paths().any(|path| covers(path, &relative)))
+        };
+        match files.is_context(id) && !is_step() {
+            true => all.add_context(name, file.text()),
+            false => all.add(name, file.text()),
+        };
+    }
+    Deployment { files: all, settings, expectations }
 }
 
 /// Each path as a step of its own.

@@ -106,7 +106,8 @@ pub struct Move<'a> {
 }
 
 /// Whether a path of a step covers a file: the file itself, or a folder above it.
-pub(crate) fn covers(path: &str, file: &str) -> bool {
+#[must_use]
+pub fn covers(path: &str, file: &str) -> bool {
     path == "." || file.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
