@@ -40,7 +40,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -60,7 +60,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v2}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
     /// # file: 4-rule.yaml
     /// apiVersion: networking.istio.io/v1
     /// kind: DestinationRule
@@ -101,7 +101,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -121,7 +121,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v2}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
     /// # file: 4-rule.yaml
     /// apiVersion: networking.istio.io/v1
     /// kind: DestinationRule
@@ -273,7 +273,7 @@ spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v1}
-spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -295,7 +295,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v2}
 #                ~~~~~~~ related: the pods that are reached early
-spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
 #- 4-rule.yaml
 apiVersion: networking.istio.io/v1
 kind: DestinationRule

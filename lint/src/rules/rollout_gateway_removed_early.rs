@@ -27,7 +27,7 @@ declare_rule! {
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
     /// metadata: {name: door}
-    /// spec: {selector: {istio: ingressgateway}, servers: []}
+    /// spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
     /// # file: 1-base.yaml
     /// apiVersion: v1
     /// kind: Service
@@ -37,7 +37,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -85,7 +85,7 @@ declare_rule! {
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
     /// metadata: {name: door}
-    /// spec: {selector: {istio: ingressgateway}, servers: []}
+    /// spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
     /// # file: 1-base.yaml
     /// apiVersion: v1
     /// kind: Service
@@ -95,7 +95,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -186,7 +186,7 @@ rollout:
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: door}
-spec: {selector: {istio: ingressgateway}, servers: []}
+spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
 #- 1-base.yaml
 apiVersion: v1
 kind: Service
@@ -196,7 +196,7 @@ spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v1}
-spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway

@@ -46,7 +46,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -85,7 +85,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -256,7 +256,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v1}
 #                ~~~~~~~ related: these pods get their sidecar later
-spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway

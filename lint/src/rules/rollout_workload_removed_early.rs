@@ -27,7 +27,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// # file: 1-base.yaml
     /// apiVersion: v1
     /// kind: Service
@@ -37,7 +37,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -47,7 +47,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v2}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: DestinationRule
@@ -90,7 +90,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// # file: 1-base.yaml
     /// apiVersion: v1
     /// kind: Service
@@ -100,7 +100,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -110,7 +110,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v2}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: DestinationRule
@@ -207,7 +207,7 @@ rollout:
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v1}
-spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
 #- 1-base.yaml
 apiVersion: v1
 kind: Service
@@ -218,7 +218,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v1}
 #                ~~~~~~~ related: these pods answered
-spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -228,7 +228,7 @@ spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: ht
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v2}
-spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
