@@ -259,8 +259,15 @@ fn is_unchanged(files: &Files, old: &Resource, new: &Resource) -> bool {
     text(old) == text(new)
 }
 
+/// Whether an object counts only when its command has settled: pods must start first, and a namespace's label for
+/// injection means nothing to pods that run already.
+#[must_use]
+pub fn waits(resource: &Resource) -> bool {
+    matches!(resource.spec, Spec::Workload(_) | Spec::Namespace)
+}
+
 /// A state after some changes. Until a command has settled, the pods that it makes are not ready, and of a
-/// workload that it changes the old pods still answer.
+/// workload or namespace that it changes the old pods still answer.
 #[must_use]
 pub fn after<'a, 'c>(
     state: &[&'a Resource],
@@ -272,7 +279,7 @@ where
 {
     let mut slots: Vec<Option<&'a Resource>> = state.iter().copied().map(Some).collect();
     for change in changes {
-        let is_pending = !settled && change.new.is_some_and(|new| matches!(new.spec, Spec::Workload(_)));
+        let is_pending = !settled && change.new.is_some_and(waits);
         if is_pending {
             continue;
         }

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::breaks::{Break, Later, breaks};
 use super::live::{Call, Entry, Gateways, Key, Scope, View, answering, covers};
-use super::plan::{Change, Move, Plan, after};
+use super::plan::{Change, Move, Plan, after, waits};
 use super::{Timing, Transition};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::files::Files;
@@ -283,13 +283,12 @@ fn timings<'a>(step: &Move<'a>, before: &Mesh<'a>, scopes: &[Scope<'a>]) -> Vec<
     if count < 2 || is_idle {
         return if count == 0 { Vec::new() } else { vec![(Timing::Settled, all)] };
     }
-    let is_workload = |resource: &Resource| matches!(resource.spec, Spec::Workload(_));
-    let has_pods = all.iter().any(|change| change.new.is_some_and(is_workload));
+    let has_pods = all.iter().any(|change| change.new.is_some_and(waits));
     // Pods that are not ready, and objects that no proxy hears of, change nothing when they arrive.
     let is_heard = |index: &usize| {
         let changes = step.objects.get(*index).map_or(&[][..], |object| &object.changes);
         changes.iter().any(|change| match change.new.or(change.old) {
-            Some(own) if is_workload(own) => change.new.is_none(),
+            Some(own) if waits(own) => change.new.is_none(),
             Some(own) => !matches!(own.spec, Spec::Other | Spec::ConfigMap(_)),
             None => false,
         })
