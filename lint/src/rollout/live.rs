@@ -13,10 +13,11 @@ use super::plan::Change;
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
 use crate::mesh::host::{is_wildcard, matches};
-use crate::mesh::mtls::ClientProxy;
+use crate::mesh::mtls::{ClientProxy, Sent};
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Port, Protocol};
 use crate::mesh::routes::{Binding, Role, RouteKind, Source, Target, VirtualService};
+use crate::mesh::security::Mode;
 use crate::mesh::workloads::{Proxy, VERSION_LABELS, Workload, may_listen};
 use crate::resource::networking::Percent;
 use crate::resource::{Resource, Spec};
@@ -45,8 +46,10 @@ pub enum Fault<'a> {
         setting: Option<(&'a Resource, Span)>,
         /// The pods that cannot be called.
         server: &'a Resource,
-        /// Whether they have no sidecar.
-        is_bare: bool,
+        /// What the client sends; `None` for a mode that Istio does not know.
+        sent: Option<Sent>,
+        /// What the pods' sidecar accepts; `None` without a sidecar.
+        mode: Option<Mode>,
     },
 }
 
@@ -573,12 +576,13 @@ fn end<'a>(
     for pod in &pods {
         let answer = tls_check::answer(mesh, client, host, port, subset, Some(pod));
         if answer.status == Status::Conflict {
-            let (policy, is_bare) = match answer.server {
-                Server::Policy(decision) => (decision.by, false),
-                Server::Bare | Server::Unknown => (None, true),
+            let (policy, mode) = match answer.server {
+                Server::Policy(decision) => (decision.by, Some(decision.mode)),
+                Server::Bare | Server::Unknown => (None, None),
             };
             let setting = answer.client.by.map(|setting| (setting.resource, setting.span()));
-            return Err(Fault::Tls { policy, setting, server: pod.resource, is_bare });
+            let sent = answer.client.sent;
+            return Err(Fault::Tls { policy, setting, server: pod.resource, sent, mode });
         }
     }
     Ok(pods.into_iter().map(|pod| pod.resource).collect())

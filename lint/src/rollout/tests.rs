@@ -444,3 +444,74 @@ fn a_virtual_service_that_is_deleted_for_good_means_what_it_says() {
     let order = "rollout:\n- a.yaml\n- b.yaml\n- name: close\n  actions: [{delete: b.yaml}]\n";
     assert_eq!(gone(order, &files), [""; 0]);
 }
+
+const STRICT: &str =
+    "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default}\nspec: {mtls: {mode: STRICT}}\n";
+
+/// Pods `web` call `api` along a route.
+fn with_route() -> String {
+    several(&[two(), route("api", "{route: [{destination: {host: api}}]}")])
+}
+
+#[test]
+fn injection_and_strict_in_one_command_meet_pods_without_a_sidecar() {
+    let base = with_route().replace("enabled", "disabled");
+    let files = [("a.yaml", base.as_str()), ("strict.yaml", STRICT), ("inject.yaml", NAMESPACE)];
+    for list in ["strict.yaml, inject.yaml", "inject.yaml, strict.yaml"] {
+        let order = format!("rollout:\n- a.yaml\n- name: x\n  actions: [{{apply: [{list}]}}]\n");
+        let found = findings(&order, &files);
+        let early = |finding: &String| {
+            finding.starts_with("error rollout-mtls-window strict.yaml") && finding.contains("has no sidecar yet")
+        };
+        assert!(found.iter().any(early), "{list}: {found:#?}");
+    }
+    let apart = "rollout: [a.yaml, inject.yaml, strict.yaml]";
+    assert_eq!(findings(apart, &files), [""; 0]);
+}
+
+#[test]
+fn mtls_to_pods_that_accept_only_plaintext_is_called_that() {
+    let mutual =
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: api}\nspec: {host: api, trafficPolicy: \
+         {tls: {mode: ISTIO_MUTUAL}}}\n";
+    let base = several(&[with_route(), mutual.to_owned()]);
+    let files = [("a.yaml", base.as_str()), ("b.yaml", &STRICT.replace("STRICT", "DISABLE"))];
+    let found = findings("rollout: [a.yaml, b.yaml]", &files);
+    let text = "Deployment `web` sends Istio's mTLS to Deployment `api`, which accepts only plaintext: a reset";
+    assert!(found.iter().any(|finding| finding.contains(text)), "{found:#?}");
+}
+
+#[test]
+fn sidecars_that_go_under_strict_are_blamed_on_the_namespace() {
+    let base = several(&[with_route(), STRICT.to_owned()]);
+    let files = [("a.yaml", base.as_str()), ("b.yaml", &NAMESPACE.replace("enabled", "disabled"))];
+    let found = findings("rollout: [a.yaml, b.yaml]", &files);
+    let own = |finding: &&String| {
+        finding.starts_with("error rollout-mtls-window b.yaml") && finding.contains("loses its sidecar")
+    };
+    assert_eq!(found.iter().filter(own).count(), 1, "{found:#?}");
+    assert!(!found.iter().any(|finding| finding.contains("one by one")), "{found:#?}");
+}
+
+#[test]
+fn plaintext_between_two_states_of_mtls_is_told() {
+    let rule = |mode: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: api}}\nspec: {{host: api, \
+             trafficPolicy: {{tls: {{mode: {mode}}}}}}}\n"
+        )
+    };
+    let base = several(&[with_route(), rule("ISTIO_MUTUAL")]);
+    let (open, shut) = (rule("DISABLE"), rule("ISTIO_MUTUAL"));
+    let files = [("a.yaml", base.as_str()), ("b.yaml", &open), ("c.yaml", &shut)];
+    let order = "rollout:\n- a.yaml\n- name: x\n  actions: [{apply: b.yaml}, {apply: c.yaml}]\n";
+    let found = findings(order, &files);
+    assert_eq!(
+        found,
+        [
+            "warning rollout-mtls-window b.yaml: after `apply b.yaml`, calls to `api` are plaintext for a while, although \
+          they are mTLS before and after this step"
+        ]
+    );
+    assert_eq!(findings("rollout: [a.yaml, b.yaml, c.yaml]", &files), [""; 0]);
+}
