@@ -388,6 +388,11 @@ impl<'a> Routes<'a> {
         })
     }
 
+    /// The destinations of all rules of a VirtualService.
+    pub fn targets_of_service(&self, service: &VirtualService<'a>) -> impl Iterator<Item = &Target<'a>> {
+        self.targets.get(service.targets.clone()).unwrap_or(&[]).iter()
+    }
+
     /// The destinations of one rule.
     pub fn targets_of_rule<'m>(
         &'m self,
@@ -395,8 +400,7 @@ impl<'a> Routes<'a> {
         kind: RouteKind,
         rule: usize,
     ) -> impl Iterator<Item = &'m Target<'a>> {
-        let own = self.targets.get(service.targets.clone()).unwrap_or(&[]);
-        own.iter().filter(move |target| target.kind == kind && target.rule == rule)
+        self.targets_of_service(service).filter(move |target| target.kind == kind && target.rule == rule)
     }
 
     /// The mesh's VirtualServices that a namespace sees: private ones, then those exported to it, then public

@@ -7,21 +7,22 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::plan::Change;
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
+use crate::mesh::gateways::Gateway;
 use crate::mesh::host::{is_wildcard, matches};
 use crate::mesh::mtls::{ClientProxy, Sent};
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Port, Protocol};
 use crate::mesh::routes::{Binding, Role, RouteKind, Source, Target, VirtualService};
 use crate::mesh::security::Mode;
-use crate::mesh::workloads::{Proxy, VERSION_LABELS, Workload, may_listen};
+use crate::mesh::workloads::{Proxy, VERSION_LABELS, Workload, WorkloadId, may_listen};
 use crate::resource::networking::Percent;
 use crate::resource::{Resource, Spec};
-use crate::span::Span;
+use crate::span::{Span, Spanned};
 use crate::tls_check::{self, Server, Status};
 
 /// What identifies an object in a cluster.
@@ -194,16 +195,9 @@ impl<'a> Scope<'a> {
                 }
                 _ => {}
             }
-            if matches!(resource.spec, Spec::Gateway(_)) {
-                scope.hosts.insert(door(resource.namespace(), &resource.name));
-            }
             for mesh in states {
+                scope.add_doors(mesh, resource);
                 for service in mesh.routes.iter().filter(|service| std::ptr::eq(service.resource, resource)) {
-                    for binding in &service.bindings {
-                        if let Binding::Gateway { namespace, name, .. } = binding {
-                            scope.hosts.insert(door(namespace, name));
-                        }
-                    }
                     service.hosts.iter().for_each(|host| scope.add(&host.value));
                     for (kind, rule) in service.rules() {
                         let targets = mesh.routes.targets_of_rule(service, kind, rule);
@@ -224,12 +218,15 @@ impl<'a> Scope<'a> {
     #[must_use]
     pub fn of_conditions(mesh: &Mesh<'a>) -> Self {
         let mut scope = Self::default();
-        for service in mesh.routes.iter().filter(|service| service.is_mesh()) {
+        for service in mesh.routes.iter() {
             let by_request = |(kind, rule): (RouteKind, usize)| {
                 service.sources(kind, rule).iter().any(|source| !source.unconditional)
             };
             if service.rules().any(by_request) {
-                service.hosts.iter().for_each(|host| scope.add(&host.value));
+                if service.is_mesh() {
+                    service.hosts.iter().for_each(|host| scope.add(&host.value));
+                }
+                scope.hosts.extend(doors(service).map(|(namespace, name, host)| door(namespace, name, host)));
             }
         }
         scope
@@ -251,6 +248,48 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// The hosts of Gateways whose answers an object can change: a VirtualService's own and those that its wildcards
+    /// cover or that cover it, and all of a Gateway or of its pods.
+    fn add_doors(&mut self, mesh: &Mesh<'a>, resource: &'a Resource) {
+        if matches!(resource.spec, Spec::Gateway(_) | Spec::Workload(_)) {
+            let carries = |gateway: &Gateway<'a>| {
+                let mut pods = gateway.workloads.iter().filter_map(|id| mesh.workloads.get(*id));
+                std::ptr::eq(gateway.resource, resource) || pods.any(|pod| std::ptr::eq(pod.resource, resource))
+            };
+            let own: FxHashSet<(&str, &str)> = mesh
+                .gateways
+                .iter()
+                .filter(|gateway| carries(gateway))
+                .map(|gateway| (gateway.resource.namespace(), gateway.resource.name.as_str()))
+                .collect();
+            if own.is_empty() {
+                return;
+            }
+            let all = mesh.routes.iter().flat_map(doors);
+            let all = all.filter(|(namespace, name, _)| own.contains(&(*namespace, *name)));
+            self.hosts.extend(all.map(|(namespace, name, host)| door(namespace, name, host)));
+        }
+        for service in mesh.routes.iter().filter(|service| std::ptr::eq(service.resource, resource)) {
+            for (namespace, name, host) in doors(service) {
+                self.hosts.insert(door(namespace, name, host));
+                let others = || mesh.routes.iter().flat_map(doors).filter(|o| (o.0, o.1) == (namespace, name));
+                let meets = |other: &str| {
+                    (is_wildcard(host) && matches(host, other)) || (is_wildcard(other) && matches(other, host))
+                };
+                let met = others().filter(|(_, _, other)| meets(other));
+                self.hosts.extend(met.map(|(namespace, name, host)| door(namespace, name, host)));
+            }
+        }
+    }
+
+    /// Whether a destination is looked at.
+    fn holds_target(&self, mesh: &Mesh<'a>, host: &str, client: Option<&str>) -> bool {
+        self.hosts.contains(host)
+            || self.wildcards.iter().any(|wildcard| matches(wildcard, host))
+            || (!self.namespaces.is_empty()
+                && mesh.registry.find(host, client).is_some_and(|host| self.namespaces.contains(host.namespace())))
+    }
+
     fn holds(&self, host: &Host<'a>, caller: &Workload<'a>) -> bool {
         self.hosts.contains(&host.name)
             || self.namespaces.contains(host.namespace())
@@ -259,9 +298,22 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// What stands for a Gateway among hosts, which have no space in them.
-fn door(namespace: &str, name: &str) -> String {
-    format!("gateway {namespace}/{name}")
+/// What stands for a host of a Gateway among hosts, which have no space in them.
+fn door(namespace: &str, name: &str, host: &str) -> String {
+    format!("gateway {namespace}/{name} {host}")
+}
+
+/// The hosts of a VirtualService at each of its Gateways: namespace and name of the Gateway, and the host.
+fn doors<'m>(service: &'m VirtualService<'_>) -> impl Iterator<Item = (&'m str, &'m str, &'m str)> {
+    service.bindings.iter().flat_map(|binding| {
+        let gateway = match binding {
+            Binding::Gateway { namespace, name, .. } => Some((namespace.as_str(), name.as_str())),
+            Binding::Mesh => None,
+        };
+        gateway.into_iter().flat_map(|(namespace, name)| {
+            service.hosts.iter().map(move |host| (namespace, name, host.value.as_str()))
+        })
+    })
 }
 
 /// Gateways by namespace and name.
@@ -276,6 +328,7 @@ pub struct View<'a> {
     gateways: Rc<Gateways<'a>>,
     calls: OnceCell<BTreeMap<Entry, Call<'a>>>,
     doors: OnceCell<BTreeMap<Entry, Call<'a>>>,
+    pods: OnceCell<FxHashMap<Key<'a>, WorkloadId>>,
 }
 
 impl<'a> View<'a> {
@@ -283,14 +336,14 @@ impl<'a> View<'a> {
     /// any other is taken to be there all the time.
     #[must_use]
     pub fn new(mesh: Rc<Mesh<'a>>, scope: Option<Scope<'a>>, gateways: Rc<Gateways<'a>>) -> Self {
-        Self { mesh, scope, gateways, calls: OnceCell::new(), doors: OnceCell::new() }
+        Self { mesh, scope, gateways, calls: OnceCell::new(), doors: OnceCell::new(), pods: OnceCell::new() }
     }
 
     /// Every call that is looked at.
     pub fn calls(&self) -> &BTreeMap<Entry, Call<'a>> {
         self.calls.get_or_init(|| {
             let mut calls = BTreeMap::new();
-            of_gateways(&self.mesh, &self.gateways, &mut calls);
+            of_gateways(&self.mesh, &self.gateways, self.scope.as_ref(), &mut calls);
             of_pods(&self.mesh, self.scope.as_ref(), &mut calls);
             calls
         })
@@ -300,7 +353,7 @@ impl<'a> View<'a> {
     pub fn doors(&self) -> &BTreeMap<Entry, Call<'a>> {
         self.doors.get_or_init(|| {
             let mut calls = BTreeMap::new();
-            of_gateways(&self.mesh, &self.gateways, &mut calls);
+            of_gateways(&self.mesh, &self.gateways, None, &mut calls);
             calls
         })
     }
@@ -308,12 +361,36 @@ impl<'a> View<'a> {
     /// The ready pods of an object.
     #[must_use]
     pub fn workload(&self, key: Key<'_>) -> Option<&Workload<'a>> {
-        let all = self.mesh.workloads.iter().map(|(_, workload)| workload);
-        all.filter(|workload| has_pods(workload)).find(|workload| workload.resource.key() == key)
+        let pods = self.pods.get_or_init(|| {
+            let all = self.mesh.workloads.iter().filter(|(_, workload)| has_pods(workload));
+            all.map(|(id, workload)| (workload.resource.key(), id)).collect()
+        });
+        self.mesh.workloads.get(*pods.get(&key)?)
     }
 }
 
-fn of_gateways<'a>(mesh: &Mesh<'a>, gateways: &Gateways<'a>, calls: &mut BTreeMap<Entry, Call<'a>>) {
+/// The hosts of Gateways that are looked at: those in the scope, and those with a destination in it.
+fn looked_at<'a>(mesh: &Mesh<'a>, scope: &Scope<'a>) -> FxHashSet<String> {
+    let mut chosen = FxHashSet::default();
+    for service in mesh.routes.iter() {
+        let is_touched = mesh.routes.targets_of_service(service).any(|target| scope.holds_target(mesh, &target.host, None));
+        for (namespace, name, host) in doors(service) {
+            let key = door(namespace, name, host);
+            if is_touched || scope.hosts.contains(&key) {
+                chosen.insert(key);
+            }
+        }
+    }
+    chosen
+}
+
+fn of_gateways<'a>(
+    mesh: &Mesh<'a>,
+    gateways: &Gateways<'a>,
+    scope: Option<&Scope<'a>>,
+    calls: &mut BTreeMap<Entry, Call<'a>>,
+) {
+    let chosen = scope.map(|scope| looked_at(mesh, scope));
     // What takes every request comes last in a virtual host, and only the first such rule counts.
     let mut closed: FxHashSet<(Entry, RouteKind)> = FxHashSet::default();
     for service in mesh.routes.iter() {
@@ -326,7 +403,10 @@ fn of_gateways<'a>(mesh: &Mesh<'a>, gateways: &Gateways<'a>, calls: &mut BTreeMa
             let pod = gateway.and_then(|gateway| mesh.workloads.get(*gateway.workloads.first()?));
             let client =
                 Client { namespace: pod.map(|pod| pod.namespace()), labels: pod.map(|pod| pod.labels) };
-            for host in &service.hosts {
+            let is_chosen = |host: &&Spanned<String>| {
+                chosen.as_ref().is_none_or(|chosen| chosen.contains(&door(namespace, name, host)))
+            };
+            for host in service.hosts.iter().filter(is_chosen) {
                 for door in mesh.doors(binding, host, service.namespace()) {
                     let port = door.listener.port.unwrap_or(0);
                     let entry = (format!("{namespace}/{name}"), host.value.clone(), port);
@@ -407,6 +487,9 @@ fn routed<'m, 'a>(
 
 fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<Entry, Call<'a>>) {
     let hosts: Vec<&Host<'a>> = mesh.registry.iter().filter(|host| !host.is_alias()).collect();
+    let mut blind: FxHashMap<*const Host<'a>, bool> = FxHashMap::default();
+    // Pods of one namespace are led alike, unless rules go by their labels.
+    let mut known: FxHashMap<(u32, &str, bool, *const Host<'a>), Vec<Leg<'a>>> = FxHashMap::default();
     for (id, caller) in mesh.workloads.iter().filter(|(_, caller)| has_pods(caller)) {
         let is_bare = matches!(caller.proxy, Proxy::None | Proxy::Ambient);
         let client = Client { namespace: Some(caller.namespace()), labels: Some(caller.labels) };
@@ -418,45 +501,17 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
                 continue;
             }
             let is_own = host.workloads.contains(&id);
+            let is_blind =
+                *blind.entry(std::ptr::from_ref(*host)).or_insert_with(|| ignores_labels(mesh, host));
             for port in host.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
-                let mut legs = Vec::new();
-                let mut decided = false;
-                for kind in route_kinds(port).iter().filter(|_| !is_bare) {
-                    for (service, rule) in mesh.rules_of(caller, &host.name, *kind, port.number) {
-                        decided = true;
-                        let sources = service.sources(*kind, rule);
-                        let own: Vec<&Source<'_>> =
-                            sources.iter().filter(|s| s.admits(*kind, caller, port.number)).collect();
-                        // Pods hardly call themselves, unless a route says that they do.
-                        if is_own && own.iter().all(|source| source.labels.is_empty()) {
-                            continue;
-                        }
-                        let version = |source: &&Source<'a>| {
-                            VERSION_LABELS.iter().find_map(|key| source.labels.text(key))
-                        };
-                        for target in routed(mesh, service, *kind, rule) {
-                            let mut leg = leg(mesh, (client, proxy), service, target, Some(port.number));
-                            leg.is_conditional =
-                                !sources.is_empty() && !own.iter().any(|source| source.unconditional);
-                            leg.claim = own.iter().copied().find_map(|source| version(&source));
-                            legs.push(leg);
-                        }
+                let own = Own { caller, client, proxy, is_own };
+                let legs = match is_own || !is_blind {
+                    true => legs_of_pods(mesh, &own, host, port),
+                    false => {
+                        let kind = (port.number, caller.namespace(), is_bare, std::ptr::from_ref(*host));
+                        known.entry(kind).or_insert_with(|| legs_of_pods(mesh, &own, host, port)).clone()
                     }
-                }
-                if !decided && !is_own {
-                    let end = end(mesh, (client, proxy), host, None, port);
-                    legs.push(Leg {
-                        route: None,
-                        port_span: None,
-                        host: host.name.clone(),
-                        subset: None,
-                        port: Some(port.number),
-                        fault: end.as_ref().err().copied(),
-                        pods: end.unwrap_or_default(),
-                        is_conditional: false,
-                        claim: None,
-                    });
-                }
+                };
                 if legs.is_empty() {
                     continue;
                 }
@@ -475,6 +530,69 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
             }
         }
     }
+}
+
+/// Pods that call, and whether the host that they call is theirs.
+struct Own<'o, 'a> {
+    caller: &'o Workload<'a>,
+    client: Client<'o>,
+    proxy: ClientProxy,
+    is_own: bool,
+}
+
+fn legs_of_pods<'a>(mesh: &Mesh<'a>, own: &Own<'_, 'a>, host: &Host<'a>, port: &Port<'a>) -> Vec<Leg<'a>> {
+    let Own { caller, client, proxy, is_own } = *own;
+    let mut legs = Vec::new();
+    let mut decided = false;
+    for kind in route_kinds(port).iter().filter(|_| proxy != ClientProxy::None) {
+        for (service, rule) in mesh.rules_of(caller, &host.name, *kind, port.number) {
+            decided = true;
+            let sources = service.sources(*kind, rule);
+            let own: Vec<&Source<'_>> =
+                sources.iter().filter(|s| s.admits(*kind, caller, port.number)).collect();
+            // Pods hardly call themselves, unless a route says that they do.
+            if is_own && own.iter().all(|source| source.labels.is_empty()) {
+                continue;
+            }
+            let version = |source: &&Source<'a>| {
+                VERSION_LABELS.iter().find_map(|key| source.labels.text(key))
+            };
+            for target in routed(mesh, service, *kind, rule) {
+                let mut leg = leg(mesh, (client, proxy), service, target, Some(port.number));
+                leg.is_conditional =
+                    !sources.is_empty() && !own.iter().any(|source| source.unconditional);
+                leg.claim = own.iter().copied().find_map(|source| version(&source));
+                legs.push(leg);
+            }
+        }
+    }
+    if !decided && !is_own {
+        let end = end(mesh, (client, proxy), host, None, port);
+        legs.push(Leg {
+            route: None,
+            port_span: None,
+            host: host.name.clone(),
+            subset: None,
+            port: Some(port.number),
+            fault: end.as_ref().err().copied(),
+            pods: end.unwrap_or_default(),
+            is_conditional: false,
+            claim: None,
+        });
+    }
+    legs
+}
+
+/// Whether all pods of a namespace get the same rules for a host: nothing goes by their labels.
+fn ignores_labels(mesh: &Mesh<'_>, host: &Host<'_>) -> bool {
+    let is_its = |service: &&VirtualService<'_>| service.hosts.iter().any(|own| matches(own, &host.name));
+    mesh.destination_rules.iter().all(|rule| rule.selector().is_none())
+        && mesh.routes.iter().filter(is_its).all(|service| {
+            service
+                .rules()
+                .flat_map(|(kind, rule)| service.sources(kind, rule))
+                .all(|source| source.labels.is_empty())
+        })
 }
 
 fn leg<'a>(

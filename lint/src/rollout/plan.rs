@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use rustc_hash::FxHashMap;
+
 use crate::files::Files;
 use crate::resource::{Resource, Spec};
 use crate::settings::{Action, Settings};
@@ -278,17 +280,26 @@ where
     'a: 'c,
 {
     let mut slots: Vec<Option<&'a Resource>> = state.iter().copied().map(Some).collect();
+    let place = |(index, resource): (usize, &&'a Resource)| (std::ptr::from_ref(*resource), index);
+    let mut places: FxHashMap<*const Resource, usize> = state.iter().enumerate().map(place).collect();
     for change in changes {
         let is_pending = !settled && change.new.is_some_and(waits);
         if is_pending {
             continue;
         }
-        let held = |slot: &Option<&'a Resource>| {
-            slot.zip(change.old).is_some_and(|(slot, old)| std::ptr::eq(slot, old))
+        let held = change.old.and_then(|old| places.remove(&std::ptr::from_ref(old)));
+        let index = match held.and_then(|index| Some((index, slots.get_mut(index)?))) {
+            Some((index, slot)) => {
+                *slot = change.new;
+                index
+            }
+            None => {
+                slots.extend(change.new.map(Some));
+                slots.len().saturating_sub(1)
+            }
         };
-        match slots.iter_mut().find(|slot| held(slot)) {
-            Some(slot) => *slot = change.new,
-            None => slots.extend(change.new.map(Some)),
+        if let Some(new) = change.new {
+            places.insert(std::ptr::from_ref(new), index);
         }
     }
     slots.into_iter().flatten().collect()

@@ -515,3 +515,28 @@ fn plaintext_between_two_states_of_mtls_is_told() {
     );
     assert_eq!(findings("rollout: [a.yaml, b.yaml, c.yaml]", &files), [""; 0]);
 }
+
+/// Otherwise a command with many routes has as many moments, each with all routes.
+#[test]
+fn routes_of_different_hosts_at_one_gateway_do_not_meet() {
+    let touched = |one: &str, other: &str| {
+        let mut files = Files::new();
+        let text = several(&[behind_a_door(), at_door("x", one, TO_V1), at_door("y", other, TO_V1)]);
+        files.add("a.yaml", text.replace("[door, mesh]", "[door]").replace("host: a, subset: v1}}", "host: none}}"));
+        let settings = Settings::default();
+        let input = Input::read(&files, &settings);
+        let config = input.mesh_config(&settings);
+        let mesh = crate::mesh::Mesh::new(input.resources.iter().collect(), &config, settings.assume);
+        let scope = |name: &str| {
+            let new = input.resources.iter().find(|own| own.name.value == name);
+            let scope = super::live::Scope::of(&[super::Change { old: None, new }], [&mesh, &mesh]);
+            scope.hosts().unwrap().filter(|host| host.starts_with("gateway ")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        (scope("x"), scope("y"), scope("door").len())
+    };
+    let (x, y, door) = touched("x.example.com", "y.example.com");
+    assert_eq!((x.len(), y.len(), door), (1, 1, 2));
+    assert_ne!(x, y);
+    let (x, y, _) = touched("x.example.com", "\"*.example.com\"");
+    assert!(x.iter().any(|host| y.contains(host)), "{x:?} {y:?}");
+}

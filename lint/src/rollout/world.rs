@@ -1,6 +1,7 @@
 //! What stays the same through a rollout, and the check of one command: its moments, the calls that break at
 //! each, and the rules that tell of them. Knows no order; who calls it decides what comes when.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -43,6 +44,8 @@ pub(crate) struct World<'w, 'a> {
     answered: Vec<BTreeMap<Entry, Later>>,
     ever_injected: FxHashSet<Key<'a>>,
     gateways: Rc<Gateways<'a>>,
+    /// How many moments have been built, which is what takes the time.
+    pub(crate) moments: Cell<usize>,
 }
 
 impl<'w, 'a> World<'w, 'a> {
@@ -68,6 +71,7 @@ impl<'w, 'a> World<'w, 'a> {
             answered: Vec::new(),
             ever_injected: FxHashSet::default(),
             gateways: Rc::default(),
+            moments: Cell::new(0),
         };
         let is_gateway = |resource: &&Resource| matches!(resource.spec, Spec::Gateway(_));
         let gateways = input.resources.iter().filter(is_gateway);
@@ -172,6 +176,7 @@ impl<'w, 'a> World<'w, 'a> {
             step.objects.iter().map(|object| Scope::of(&object.changes, [&old, &done])).collect();
         for (timing, arrived) in timings(step, &old, &scopes) {
             let settled = timing == Timing::Settled;
+            self.moments.set(self.moments.get() + 1);
             let scope = match timing {
                 Timing::Settled => Scope::of(step.changes(), [&old, &done]),
                 Timing::Arrived(index) | Timing::First(index) | Timing::Last(index) => {

@@ -182,11 +182,12 @@ fn leaks(ctx: &mut TransitionContext<'_, '_>) {
         let is_new = |pod: &&Resource| !reaches(before, pod);
         for pod in call.pods(false).filter(is_new) {
             let is_flagged = transition.flagged.get(entry).is_some_and(|pods| pods.contains(&pod.key()));
-            let ends = [transition.start, transition.end].map(|view| view.calls().get(entry));
-            let passes = ends
-                .iter()
-                .all(|end| end.is_some_and(|call| call.pods(false).next().is_some() && !reaches(call, pod)));
-            if !is_flagged && !passes {
+            let passes = || {
+                [transition.start, transition.end].into_iter().map(|view| view.calls().get(entry)).all(|end| {
+                    end.is_some_and(|call| call.pods(false).next().is_some() && !reaches(call, pod))
+                })
+            };
+            if !is_flagged && !passes() {
                 continue;
             }
             let leg = call.legs.iter().find(|leg| leg.pods.iter().any(|own| std::ptr::eq(*own, pod)));
