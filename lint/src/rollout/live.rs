@@ -198,7 +198,9 @@ impl<'a> Scope<'a> {
             for mesh in states {
                 scope.add_doors(mesh, resource);
                 for service in mesh.routes.iter().filter(|service| std::ptr::eq(service.resource, resource)) {
-                    service.hosts.iter().for_each(|host| scope.add(&host.value));
+                    if service.is_mesh() {
+                        service.hosts.iter().for_each(|host| scope.add(&host.value));
+                    }
                     for (kind, rule) in service.rules() {
                         let targets = mesh.routes.targets_of_rule(service, kind, rule);
                         targets.for_each(|target| scope.add(&target.host));
