@@ -83,7 +83,11 @@ impl<'a> Transition<'_, 'a> {
         let text = &self.step.text;
         match self.timing {
             Timing::Settled => format!("after `{text}`,"),
-            Timing::Arrived(index) => format!("while `{text}` runs, once {} is there,", object(index)),
+            Timing::Arrived(index) => {
+                let goes = |object: &plan::Object<'_>| object.changes.iter().all(|change| change.new.is_none());
+                let is = if self.step.objects.get(index).is_some_and(goes) { "deleted" } else { "there" };
+                format!("while `{text}` runs, once {} is {is},", object(index))
+            }
             Timing::First(index) => format!("if {} of `{text}` reaches the proxies first,", object(index)),
             Timing::Last(index) => format!("if {} of `{text}` reaches the proxies last,", object(index)),
         }
@@ -296,7 +300,7 @@ impl Walk<'_> {
                 object: format!("{} {}", shown.kind.value, shown.name.value),
                 resource: crate::rule::name_of(shown),
                 others: object.changes.len().saturating_sub(1),
-                file: world.files.name(shown.span.file).to_owned(),
+                file: world.files.name(object.resource.span.file).to_owned(),
                 found,
             })
         };
@@ -340,8 +344,9 @@ impl<'a> World<'_, 'a> {
                 now = after(&now, step.changes(), true);
                 visitors |= self.has_visitors(&now);
             }
-            let is_safe =
-                |located: &Located| located.at.0 != number || located.diagnostic.severity < Severity::Error;
+            let is_safe = |located: &Located| {
+                located.at.0 != number || self.severity(&located.diagnostic) < Some(Severity::Error)
+            };
             if number > 0 || !plan.around.is_empty() {
                 let back = moves.iter().rev().map(Move::undo).collect();
                 let skip = !walk.found.iter().all(is_safe);

@@ -21,8 +21,9 @@ use crate::mesh::workloads::Proxy;
 use crate::resource::{Resource, Spec};
 use crate::rule::{Check, Context, Rule, TransitionContext};
 use crate::rules::{RULES, tag_header_unprotected, version_islands_cross};
-use crate::settings::Settings;
+use crate::settings::{Level, Settings};
 use crate::span::Span;
+use crate::suppress::Suppressions;
 use crate::yaml::Document;
 
 /// Rules about one state that tell of live traffic and not of what merely dangles: they are asked between
@@ -44,6 +45,7 @@ pub(crate) struct World<'w, 'a> {
     answered: Vec<BTreeMap<Entry, Later>>,
     ever_injected: FxHashSet<Key<'a>>,
     gateways: Rc<Gateways<'a>>,
+    suppressions: Suppressions<'w>,
     /// How many moments have been built, which is what takes the time.
     pub(crate) moments: Cell<usize>,
 }
@@ -71,6 +73,7 @@ impl<'w, 'a> World<'w, 'a> {
             answered: Vec::new(),
             ever_injected: FxHashSet::default(),
             gateways: Rc::default(),
+            suppressions: Suppressions::new(files, input, settings.assume),
             moments: Cell::new(0),
         };
         let is_gateway = |resource: &&Resource| matches!(resource.spec, Spec::Gateway(_));
@@ -128,6 +131,18 @@ impl<'w, 'a> World<'w, 'a> {
                 answered.get(entry).or_else(|| answered.iter().find(covers).map(|(_, later)| later)).copied()
             }
             None => answering(end.doors(), entry).and_then(Later::of),
+        }
+    }
+
+    /// How severe a finding is for the user; `None` when it is suppressed or turned off.
+    pub(crate) fn severity(&self, diagnostic: &Diagnostic) -> Option<Severity> {
+        if self.suppressions.hides(diagnostic) {
+            return None;
+        }
+        match self.settings.level(diagnostic.rule, self.files.name(diagnostic.span.file)) {
+            Some(Level::Off) => None,
+            Some(Level::Report(severity)) => Some(severity),
+            None => Some(diagnostic.severity),
         }
     }
 
