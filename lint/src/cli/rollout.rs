@@ -309,9 +309,27 @@ fn proposal(out: &mut String, checked: &Checked) {
         Proposal::Order(steps) => {
             let how = if checked.config.is_some() { " (--write-order writes it)" } else { "" };
             let _ = writeln!(out, "\nA safe order, checked as a whole{how}:\n");
+            // Steps that are left out stay as they are, unless they are dropped.
             let changed: Vec<ProposedStep> =
                 steps.iter().filter(|step| !step.is_unchanged).cloned().collect();
             out.push_str(&rewrite::render(&changed));
+            for (number, old) in checked.rollout.steps.iter().enumerate() {
+                if steps.iter().any(|step| step.name == old.name) {
+                    continue;
+                }
+                let takes = |step: &&ProposedStep| step.actions.iter().any(|action| action.origin.0 == number);
+                let names: Vec<&str> =
+                    steps.iter().filter(takes).map(|step| step.name.as_str()).collect();
+                let _ = match names.as_slice() {
+                    [] => writeln!(out, "\nStep {} is dropped: it does nothing.", old.name),
+                    names => writeln!(
+                        out,
+                        "\nStep {} is dropped: what it did is now in {}.",
+                        old.name,
+                        names.join(" and ")
+                    ),
+                };
+            }
             if changed.len() < steps.len() {
                 out.push_str("\nThe other steps stay as they are.\n");
             }

@@ -21,8 +21,10 @@ pub struct ProposedAction {
     pub verb: Verb,
     /// Its paths.
     pub paths: Vec<String>,
-    /// The step and action of the written order that it is, if it is one unchanged.
-    pub origin: Option<(usize, usize)>,
+    /// The step and action of the written order that it comes from.
+    pub origin: (usize, usize),
+    /// Whether it is that action, and not one of the files that it was taken apart into.
+    pub is_whole: bool,
 }
 
 /// One step of a proposed order.
@@ -258,12 +260,7 @@ impl<'a> Search<'_, '_, 'a> {
     }
 
     fn forbids(&self, diagnostic: &Diagnostic) -> bool {
-        let file = self.world.files.name(diagnostic.span.file);
-        let severity = match self.world.settings.level(diagnostic.rule, file) {
-            Some(crate::settings::Level::Off) => return false,
-            Some(crate::settings::Level::Report(severity)) => severity,
-            None => diagnostic.severity,
-        };
+        let Some(severity) = self.world.severity(diagnostic) else { return false };
         let risky = [rollout_same_apply_race::RULE.id, rollout_flag_leak::RULE.id];
         severity == Severity::Error && diagnostic.rule != rollout_no_way_back::RULE.id
             || (self.care >= Care::Strict && risky.contains(&diagnostic.rule))
@@ -316,13 +313,14 @@ fn finish<'a>(world: &World<'_, 'a>, plan: &Plan<'a>, order: Vec<PlannedStep<'a>
             ProposedAction {
                 verb: command.verb,
                 paths: command.paths.clone(),
-                origin: is_whole.then_some(command.origin),
+                origin: command.origin,
+                is_whole,
             }
         };
         let actions: Vec<ProposedAction> = step.commands.iter().map(action).collect();
         let is_unchanged = written.is_some_and(|written| {
             written.commands.len() == actions.len()
-                && actions.iter().enumerate().all(|(i, action)| action.origin == Some((number, i)))
+                && actions.iter().enumerate().all(|(i, action)| action.is_whole && action.origin == (number, i))
         });
         ProposedStep { name: step.name.clone(), actions, is_unchanged }
     });

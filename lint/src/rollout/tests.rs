@@ -221,7 +221,8 @@ fn deleting_a_namespace_takes_along_what_is_in_it_and_undoing_brings_it_back() {
 }
 
 fn action(verb: Verb, path: &str, origin: Option<(usize, usize)>) -> ProposedAction {
-    ProposedAction { verb, paths: vec![path.to_owned()], origin }
+    let is_whole = origin.is_some();
+    ProposedAction { verb, paths: vec![path.to_owned()], origin: origin.unwrap_or((0, 0)), is_whole }
 }
 
 #[test]
@@ -539,4 +540,68 @@ fn routes_of_different_hosts_at_one_gateway_do_not_meet() {
     assert_ne!(x, y);
     let (x, y, _) = touched("x.example.com", "\"*.example.com\"");
     assert!(x.iter().any(|host| y.contains(host)), "{x:?} {y:?}");
+}
+
+#[test]
+fn comments_of_steps_and_commands_that_move_or_are_taken_apart_stay() {
+    let text = "rollout:\n- a\n# why two\n- name: two # of bob\n  actions:\n  # coalmine: ignore[x] dead\n  - delete: b # now\n\
+                - name: three\n  actions:\n    - apply:\n        # first\n        - c\n        - d # second\n    # last\n    - apply: e\n\
+                # plain\n- f # too\n- name: end\n  actions:\n  - apply: g\n";
+    let part = |path: &str| ProposedAction { is_whole: false, ..action(Verb::Apply, path, Some((2, 0))) };
+    let step = |name: &str, actions: Vec<ProposedAction>, is_unchanged| ProposedStep {
+        name: name.to_owned(),
+        actions,
+        is_unchanged,
+    };
+    let steps = [
+        step("a", vec![action(Verb::Apply, "a", Some((0, 0)))], true),
+        step("three", vec![part("d"), action(Verb::Apply, "e", Some((2, 1))), part("c")], false),
+        step(
+            "end",
+            vec![
+                action(Verb::Apply, "g", Some((4, 0))),
+                action(Verb::Delete, "b", Some((1, 0))),
+                action(Verb::Apply, "f", Some((3, 0))),
+            ],
+            false,
+        ),
+    ];
+    let expected = "rollout:\n- a\n- name: three\n  actions:\n    # first\n    # second\n    - apply: d\n    # last\n    - apply: e\n\
+                    \x20   - apply: c\n- name: end\n  actions:\n  - apply: g\n  # why two\n  # of bob\n  # coalmine: ignore[x] dead\n\
+                    \x20 - delete: b # now\n  # plain\n  # too\n  - apply: f\n";
+    assert_eq!(rewrite::rewrite(text, &steps).unwrap(), expected);
+}
+
+#[test]
+fn a_suppressed_or_downgraded_error_neither_changes_the_order_nor_stops_the_way_back() {
+    let idle = pods("api", "api", "v1").replace("spec: {", "spec: {replicas: 0, ");
+    let hushed = idle.replace("replicas: 0", "\n  # coalmine: ignore[rollout-workload-removed-early] nobody calls\n  replicas: 0");
+    let base = with_route();
+    let ask = |order: &str, last: &str| {
+        let mut files = Files::new();
+        files.add("a.yaml", base.as_str());
+        files.add("b.yaml", last);
+        check(&files, &Settings::parse(order, "").unwrap(), None)
+    };
+    let order = "rollout: [a.yaml, b.yaml]\n";
+    assert!(ask(order, &idle).back[0].is_skipped);
+    let off = format!("rules: {{rollout-workload-removed-early: info}}\n{order}");
+    for rollout in [ask(order, &hushed), ask(&off, &idle)] {
+        assert!(matches!(rollout.proposal, Proposal::NotNeeded), "{:?}", rollout.proposal);
+        assert!(!rollout.back[0].is_skipped);
+    }
+}
+
+#[test]
+fn what_a_command_deletes_is_told_as_deleted_and_from_its_own_file() {
+    let gone = several(&[service("api", HTTP), pods("api", "api", "v1")]);
+    let order = "rollout:\n- a.yaml\n- name: x\n  actions: [{delete: b.yaml}]\n";
+    let found = findings(order, &[("a.yaml", &with_route()), ("b.yaml", &gone)]);
+    assert!(found.iter().any(|finding| finding.contains("is deleted,")), "{found:#?}");
+    assert!(!found.iter().any(|finding| finding.contains("is there,")), "{found:#?}");
+    let mut files = Files::new();
+    files.add("a.yaml", with_route());
+    files.add("b.yaml", gone);
+    let rollout = check(&files, &Settings::parse(order, "").unwrap(), None);
+    assert!(rollout.steps[1].moments.iter().all(|moment| moment.file == "b.yaml"));
 }
