@@ -248,6 +248,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         });
         let way = Way {
             when: when.to_owned(),
+            is_aborted: is_aborted(table.service, target),
             weight: (target.siblings > 1).then_some(target.weight.unwrap_or(0)),
             port,
             by: Some(name_of(table.service.resource)),
@@ -316,7 +317,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         let to = self.host(&host.name, Some(host), span);
         let tls = between(self.mesh, sender.caller, host, None, port, &host.workloads);
         let way =
-            Way { when: String::new(), weight: None, port: Some(port.number), by: None, span: Some(span) };
+            Way { when: String::new(), weight: None, is_aborted: false, port: Some(port.number), by: None, span: Some(span) };
         self.connect(
             Edge { ways: vec![way], span: Some(span), ..edge(sender.id, &to, EdgeKind::Route) },
             tls,
@@ -504,7 +505,8 @@ impl<'m, 'a> Builder<'m, 'a> {
         let Some(known) = self.graph.edges.get_mut(index) else { return };
         for way in edge.ways {
             let same =
-                |other: &Way| (&other.when, other.weight, other.port) == (&way.when, way.weight, way.port);
+                |other: &Way| (&other.when, other.weight, other.is_aborted, other.port)
+                    == (&way.when, way.weight, way.is_aborted, way.port);
             if !known.ways.iter().any(same) {
                 known.ways.push(way);
             }
@@ -516,6 +518,14 @@ impl<'m, 'a> Builder<'m, 'a> {
             known.tls_reason = reason;
         }
     }
+}
+
+/// Whether a rule answers every request with an error of its own.
+fn is_aborted(service: &VirtualService<'_>, target: &Target<'_>) -> bool {
+    let rule = service.spec.http.get(target.rule).filter(|_| target.kind == RouteKind::Http);
+    let abort = rule.and_then(|rule| rule.fault.get()?.abort.get());
+    let share = abort.and_then(|abort| abort.percentage.get()?.value.get().copied());
+    share.is_some_and(|share| share >= 100.0)
 }
 
 fn hosts(service: &VirtualService<'_>) -> String {
