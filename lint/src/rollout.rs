@@ -84,7 +84,8 @@ impl<'a> Transition<'_, 'a> {
         match self.timing {
             Timing::Settled => format!("after `{text}`,"),
             Timing::Arrived(index) => {
-                let goes = |object: &plan::Object<'_>| object.changes.iter().all(|change| change.new.is_none());
+                let goes =
+                    |object: &plan::Object<'_>| object.changes.iter().all(|change| change.new.is_none());
                 let is = if self.step.objects.get(index).is_some_and(goes) { "deleted" } else { "there" };
                 format!("while `{text}` runs, once {} is {is},", object(index))
             }

@@ -86,8 +86,8 @@ mod tests {
     use rustc_hash::FxHashSet;
 
     use super::*;
-    use crate::rule::{Check, FixKind};
     use crate::diagnostic::Severity;
+    use crate::rule::{Check, FixKind};
     use crate::testing::{run, run_rollout};
 
     #[test]

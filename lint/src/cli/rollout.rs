@@ -317,9 +317,9 @@ fn proposal(out: &mut String, checked: &Checked) {
                 if steps.iter().any(|step| step.name == old.name) {
                     continue;
                 }
-                let takes = |step: &&ProposedStep| step.actions.iter().any(|action| action.origin.0 == number);
-                let names: Vec<&str> =
-                    steps.iter().filter(takes).map(|step| step.name.as_str()).collect();
+                let takes =
+                    |step: &&ProposedStep| step.actions.iter().any(|action| action.origin.0 == number);
+                let names: Vec<&str> = steps.iter().filter(takes).map(|step| step.name.as_str()).collect();
                 let _ = match names.as_slice() {
                     [] => writeln!(out, "\nStep {} is dropped: it does nothing.", old.name),
                     names => writeln!(

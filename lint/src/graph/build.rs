@@ -316,8 +316,14 @@ impl<'m, 'a> Builder<'m, 'a> {
     fn plain(&mut self, sender: Sender<'_>, host: &'m Host<'a>, port: &Port<'a>, span: Span) {
         let to = self.host(&host.name, Some(host), span);
         let tls = between(self.mesh, sender.caller, host, None, port, &host.workloads);
-        let way =
-            Way { when: String::new(), weight: None, is_aborted: false, port: Some(port.number), by: None, span: Some(span) };
+        let way = Way {
+            when: String::new(),
+            weight: None,
+            is_aborted: false,
+            port: Some(port.number),
+            by: None,
+            span: Some(span),
+        };
         self.connect(
             Edge { ways: vec![way], span: Some(span), ..edge(sender.id, &to, EdgeKind::Route) },
             tls,
@@ -504,9 +510,10 @@ impl<'m, 'a> Builder<'m, 'a> {
         });
         let Some(known) = self.graph.edges.get_mut(index) else { return };
         for way in edge.ways {
-            let same =
-                |other: &Way| (&other.when, other.weight, other.is_aborted, other.port)
-                    == (&way.when, way.weight, way.is_aborted, way.port);
+            let same = |other: &Way| {
+                (&other.when, other.weight, other.is_aborted, other.port)
+                    == (&way.when, way.weight, way.is_aborted, way.port)
+            };
             if !known.ways.iter().any(same) {
                 known.ways.push(way);
             }

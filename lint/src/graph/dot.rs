@@ -74,11 +74,8 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
             None => "",
         };
         let lines = link.lines.iter().map(String::as_str);
-        let parts: Vec<String> = lines
-            .chain([tls, change])
-            .filter(|part| !part.is_empty())
-            .map(escape)
-            .collect();
+        let parts: Vec<String> =
+            lines.chain([tls, change]).filter(|part| !part.is_empty()).map(escape).collect();
         let mut more = String::new();
         if link.change == Some(Change::Removed) || link.kind != EdgeKind::Route {
             more.push_str(", style=dashed");

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use self::columns::columns;
 use self::place::place;
 pub(super) use self::size::{
-    ARROW, HEADING, LABEL_HEIGHT, LABEL_LINE, LINE_HEIGHT, LOCK, PADDING, SIGN, SMALL, TAB, TAB_HEIGHT, TITLE,
-    TITLE_HEIGHT, chip_width, shorten,
+    ARROW, HEADING, LABEL_HEIGHT, LABEL_LINE, LINE_HEIGHT, LOCK, PADDING, SIGN, SMALL, TAB, TAB_HEIGHT,
+    TITLE, TITLE_HEIGHT, chip_width, shorten,
 };
 use self::size::{START_HEIGHT, end_height, end_width, label_of, label_size, size};
 use super::picture::Picture;

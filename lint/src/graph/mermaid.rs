@@ -47,7 +47,8 @@ pub(super) fn render(graph: &Graph) -> String {
             Some(Tls::Broken) => "TLS conflict",
             None => "",
         };
-        let (last, above) = link.lines.split_last().map_or(("", &[][..]), |(last, above)| (last.as_str(), above));
+        let (last, above) =
+            link.lines.split_last().map_or(("", &[][..]), |(last, above)| (last.as_str(), above));
         let parts: Vec<&str> = [last, tls, change].into_iter().filter(|part| !part.is_empty()).collect();
         let mut lines: Vec<String> = above.iter().map(|line| escape(line)).collect();
         lines.extend((!parts.is_empty()).then(|| escape(&parts.join(", "))));

@@ -273,7 +273,8 @@ impl<'g> Composer<'g> {
             }
             let kind = edges.first().map_or(EdgeKind::Route, |edge| edge.kind);
             // Lines that share nothing with a weight are one.
-            let is_plain = shown.iter().flat_map(|edge| &edge.ways).all(|way| way.weight.is_none() && !way.is_aborted);
+            let is_plain =
+                shown.iter().flat_map(|edge| &edge.ways).all(|way| way.weight.is_none() && !way.is_aborted);
             if is_plain && lines.len() > 1 {
                 lines = vec![lines.join(" or ")];
             }

@@ -8,8 +8,8 @@ mod style;
 use std::fmt::Write as _;
 
 use super::layout::{
-    ARROW, HEADER, HEADING, LABEL_HEIGHT, LABEL_LINE, LINE_HEIGHT, Layout, PADDING, Rect, Route, SIGN, SMALL, Step, TAB,
-    TAB_HEIGHT, TITLE, TITLE_HEIGHT, chip_width, layout, shorten,
+    ARROW, HEADER, HEADING, LABEL_HEIGHT, LABEL_LINE, LINE_HEIGHT, Layout, PADDING, Rect, Route, SIGN, SMALL,
+    Step, TAB, TAB_HEIGHT, TITLE, TITLE_HEIGHT, chip_width, layout, shorten,
 };
 use super::picture::{Card, Link, Picture, Tab};
 use super::text::width;

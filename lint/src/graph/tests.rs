@@ -576,5 +576,8 @@ fn every_share_of_a_line_is_told_with_its_conditions() {
     let lines = calls(&graph(&text));
     assert!(lines.iter().any(|line| line.starts_with("edge -> a v2: /a*: 100%")), "{lines:#?}");
     // What has weight 0 goes nowhere, and what is aborted arrives nowhere.
-    assert!(lines.iter().any(|line| line.starts_with("edge -> a v1: /off*: aborted; otherwise [")), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("edge -> a v1: /off*: aborted; otherwise [")),
+        "{lines:#?}"
+    );
 }

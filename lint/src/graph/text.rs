@@ -56,7 +56,10 @@ pub(super) fn wrap(text: &str, size: f64, limit: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         let word = fit(word, size, limit);
-        match lines.last_mut().filter(|line| width(line, size) + width(" ", size) + width(&word, size) <= limit) {
+        match lines
+            .last_mut()
+            .filter(|line| width(line, size) + width(" ", size) + width(&word, size) <= limit)
+        {
             Some(line) => {
                 line.push(' ');
                 line.push_str(&word);

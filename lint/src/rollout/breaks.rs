@@ -3,11 +3,14 @@
 
 use super::live::{Call, Caller, Entry, Fault, Leg, View, answering, ready};
 use super::plan::Change;
+use crate::diagnostic::Severity;
 use crate::mesh::destinations::Client;
+use crate::mesh::gateways::Gateway;
 use crate::mesh::routes::{Binding, VirtualService};
 use crate::mesh::workloads::may_listen;
 use crate::resource::Resource;
-use crate::span::Span;
+use crate::resource::networking::Server;
+use crate::span::{Span, Spanned};
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -43,6 +46,23 @@ impl Kind {
             Self::Island => "data of the wrong version",
         }
     }
+}
+
+/// How a Gateway shuts out visitors of a host and port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shut {
+    /// It is gone.
+    Gone,
+    /// It does not accept the host on any port.
+    Host,
+    /// It accepts the host on other ports only.
+    Port(u32),
+    /// It expects TLS where it took plaintext, or the other way round, or uses rules of another kind.
+    Protocol(u32),
+    /// It sends plaintext to https, where no server takes the host.
+    Redirect,
+    /// Other pods carry it.
+    Pods,
 }
 
 /// Which requests of a Gateway's entry are answered at a later time.
@@ -90,6 +110,10 @@ pub struct Break<'a> {
     pub fault: Option<Fault<'a>>,
     /// Whether a route proves that the call is made; otherwise it is only possible.
     pub is_certain: bool,
+    /// Whether at least the caller's configuration names the host.
+    pub is_named: bool,
+    /// Of a Gateway: how visitors are shut out.
+    pub shut: Option<Shut>,
     /// Whether the caller has just come up.
     pub by_newcomer: bool,
     /// Whether the caller has no sidecar.
@@ -107,6 +131,17 @@ impl<'a> Break<'a> {
     #[must_use]
     pub fn identity(&self) -> (Kind, String, Option<&'a str>, Option<u32>, Option<Span>) {
         (self.kind, self.host.clone(), self.subset, self.port, self.route.map(|(_, span)| span))
+    }
+
+    /// How sure it is that somebody calls: a route says so, the caller's configuration names the host, or nothing
+    /// does.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match (self.is_certain, self.is_named) {
+            (true, _) => Severity::Error,
+            (false, true) => Severity::Warning,
+            (false, false) => Severity::Info,
+        }
     }
 
     /// The host, or its subset, in words.
@@ -143,6 +178,9 @@ pub fn breaks<'a>(
     let doors = before.calls().iter().filter(|(_, call)| matches!(call.caller, Caller::Gateway(_)));
     for (entry, call) in doors {
         found.extend(lost_route(now, entry, call, changes, later));
+        if let Caller::Gateway(Some(gateway)) = call.caller {
+            found.extend(closed_door(before, now, entry, call, gateway, changes));
+        }
     }
     for (entry, call) in now.calls() {
         let earlier = before.calls().get(entry);
@@ -169,11 +207,7 @@ pub fn breaks<'a>(
     }
     for (entry, call) in before.calls().iter().filter(|(entry, _)| !now.calls().contains_key(*entry)) {
         let resource = match call.caller {
-            Caller::Gateway(Some(gateway)) => {
-                found.extend(closed_door(now, entry, call, gateway, changes));
-                continue;
-            }
-            Caller::Gateway(None) => continue,
+            Caller::Gateway(_) => continue,
             Caller::Pods(resource) => resource,
         };
         if ended || now.workload(resource.key()).is_none() {
@@ -198,31 +232,94 @@ pub fn breaks<'a>(
             ..plain(entry, call, leg, kind)
         });
     }
+    for found in found.iter_mut().filter(|found| !found.is_named) {
+        if let Some(Call { caller: Caller::Pods(resource), .. }) = before.calls().get(&found.entry) {
+            found.is_named = before.names(resource.key(), &found.entry.1);
+        }
+    }
     // Where several point at one place, what is certain is told.
-    found.sort_by_key(|found| !found.is_certain);
+    found.sort_by_key(|found| (!found.is_certain, !found.is_named));
     found
 }
 
-/// A Gateway that is gone or no longer accepts a host, while a VirtualService still serves visitors through it.
+/// A Gateway that shuts out visitors of a host and port, while a VirtualService still serves them through it.
 fn closed_door<'a>(
+    before: &View<'a>,
     now: &View<'a>,
     entry: &Entry,
     call: &Call<'a>,
     gateway: &'a Resource,
     changes: &[Change<'a>],
 ) -> Option<Break<'a>> {
-    let serves = |service: &VirtualService<'_>| {
+    let serves = |service: &&VirtualService<'a>| {
         service.hosts.iter().any(|host| host.value == entry.1) && is_bound(service, &entry.0)
     };
-    if !now.mesh.routes.iter().any(serves) {
-        return None;
-    }
+    let service = now.mesh.routes.iter().find(serves)?;
     let leg = call.legs.iter().find(|leg| leg.fault.is_none())?;
-    Some(Break {
+    let old = before.mesh.gateways.get(gateway.namespace(), &gateway.name)?;
+    let new = now.mesh.gateways.get(gateway.namespace(), &gateway.name);
+    let shut = shut(old, new, entry, service.namespace())?;
+    // Another Gateway on the same pods may take over.
+    let is_taken_over = now.mesh.gateways.iter().filter(|other| same_pods(old, other)).any(|other| {
+        let entry = (other.full_name(), entry.1.clone(), entry.2);
+        entry.0 != old.full_name() && now.doors().get(&entry).is_some_and(|call| !call.legs.is_empty())
+    });
+    // Who comes to one of several ports may have been told to use another.
+    let was_only =
+        before.doors().keys().all(|own| (&own.0, &own.1) != (&entry.0, &entry.1) || own.2 == entry.2);
+    (!is_taken_over).then(|| Break {
         culprit: culprit(changes, gateway),
         was: Some(gateway.name.span),
+        shut: Some(shut),
+        is_certain: was_only || !matches!(shut, Shut::Port(_)),
         ..plain(entry, call, leg, Kind::GatewayRemoved)
     })
+}
+
+/// How a Gateway shuts out visitors that it let in before.
+fn shut(old: &Gateway<'_>, new: Option<&Gateway<'_>>, entry: &Entry, namespace: &str) -> Option<Shut> {
+    let Some(new) = new else { return Some(Shut::Gone) };
+    if std::ptr::eq(old.resource, new.resource) {
+        return None;
+    }
+    if !same_pods(old, new) {
+        return Some(Shut::Pods);
+    }
+    let on_port = |server: &&Spanned<Server>| {
+        server.port.get().and_then(|port| port.number.get()).copied().unwrap_or(0) == entry.2
+    };
+    let servers: Vec<_> = new.servers_for(&entry.1, namespace).collect();
+    let here: Vec<_> = servers.iter().copied().filter(on_port).collect();
+    if servers.is_empty() {
+        return Some(Shut::Host);
+    }
+    if here.is_empty() {
+        return Some(Shut::Port(entry.2));
+    }
+    let redirects =
+        |server: &Server| server.tls.get().is_some_and(|tls| tls.https_redirect.get() == Some(&true));
+    if here.iter().all(|server| redirects(server)) {
+        return (!servers.iter().any(|server| is_encrypted(server))).then_some(Shut::Redirect);
+    }
+    let was = |encrypted: bool| {
+        let mut servers = old.servers_for(&entry.1, namespace).filter(on_port);
+        servers.any(|server| is_encrypted(server) == encrypted)
+    };
+    let is = |encrypted: bool| here.iter().any(|server| is_encrypted(server) == encrypted);
+    [true, false].into_iter().any(|kind| was(kind) && !is(kind)).then_some(Shut::Protocol(entry.2))
+}
+
+/// Whether visitors must speak TLS to a server.
+fn is_encrypted(server: &Server) -> bool {
+    let protocol = server.port.get().map_or("", |port| port.protocol.text());
+    protocol.eq_ignore_ascii_case("HTTPS") || protocol.eq_ignore_ascii_case("TLS")
+}
+
+/// Whether two Gateways are carried by the same pods, as far as the input tells.
+fn same_pods(one: &Gateway<'_>, other: &Gateway<'_>) -> bool {
+    let (a, b) = (&one.spec.selector, &other.spec.selector);
+    (a.selects(b) && b.selects(a))
+        || (!one.workloads.is_empty() && one.workloads.iter().all(|id| other.workloads.contains(id)))
 }
 
 /// Whether a VirtualService is for a Gateway, given as `namespace/name`.
@@ -312,6 +409,8 @@ fn plain<'a>(entry: &Entry, call: &Call<'a>, leg: &Leg<'a>, kind: Kind) -> Break
         was: None,
         fault: leg.fault,
         is_certain: leg.route.is_some(),
+        is_named: leg.route.is_some(),
+        shut: None,
         by_newcomer: false,
         by_bare: call.is_bare,
         is_partial: false,

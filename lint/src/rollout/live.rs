@@ -22,6 +22,7 @@ use crate::mesh::security::Mode;
 use crate::mesh::workloads::{Proxy, VERSION_LABELS, Workload, WorkloadId, may_listen};
 use crate::resource::networking::Percent;
 use crate::resource::{Resource, Spec};
+use crate::route::calls;
 use crate::span::{Span, Spanned};
 use crate::tls_check::{self, Server, Status};
 
@@ -106,10 +107,7 @@ pub(super) fn covers(wildcard: &Entry, entry: &Entry) -> bool {
 }
 
 /// The call of a Gateway that takes the requests of an entry: its own, or that of the wildcard which covers the host.
-pub(super) fn answering<'v, 'a>(
-    calls: &'v BTreeMap<Entry, Call<'a>>,
-    entry: &Entry,
-) -> Option<&'v Call<'a>> {
+pub(super) fn answering<'v, 'a>(calls: &'v BTreeMap<Entry, Call<'a>>, entry: &Entry) -> Option<&'v Call<'a>> {
     calls.get(entry).or_else(|| calls.iter().find(|(other, _)| covers(other, entry)).map(|(_, call)| call))
 }
 
@@ -256,7 +254,8 @@ impl<'a> Scope<'a> {
         if matches!(resource.spec, Spec::Gateway(_) | Spec::Workload(_)) {
             let carries = |gateway: &Gateway<'a>| {
                 let mut pods = gateway.workloads.iter().filter_map(|id| mesh.workloads.get(*id));
-                std::ptr::eq(gateway.resource, resource) || pods.any(|pod| std::ptr::eq(pod.resource, resource))
+                std::ptr::eq(gateway.resource, resource)
+                    || pods.any(|pod| std::ptr::eq(pod.resource, resource))
             };
             let own: FxHashSet<(&str, &str)> = mesh
                 .gateways
@@ -274,9 +273,11 @@ impl<'a> Scope<'a> {
         for service in mesh.routes.iter().filter(|service| std::ptr::eq(service.resource, resource)) {
             for (namespace, name, host) in doors(service) {
                 self.hosts.insert(door(namespace, name, host));
-                let others = || mesh.routes.iter().flat_map(doors).filter(|o| (o.0, o.1) == (namespace, name));
+                let others =
+                    || mesh.routes.iter().flat_map(doors).filter(|o| (o.0, o.1) == (namespace, name));
                 let meets = |other: &str| {
-                    (is_wildcard(host) && matches(host, other)) || (is_wildcard(other) && matches(other, host))
+                    (is_wildcard(host) && matches(host, other))
+                        || (is_wildcard(other) && matches(other, host))
                 };
                 let met = others().filter(|(_, _, other)| meets(other));
                 self.hosts.extend(met.map(|(namespace, name, host)| door(namespace, name, host)));
@@ -289,7 +290,10 @@ impl<'a> Scope<'a> {
         self.hosts.contains(host)
             || self.wildcards.iter().any(|wildcard| matches(wildcard, host))
             || (!self.namespaces.is_empty()
-                && mesh.registry.find(host, client).is_some_and(|host| self.namespaces.contains(host.namespace())))
+                && mesh
+                    .registry
+                    .find(host, client)
+                    .is_some_and(|host| self.namespaces.contains(host.namespace())))
     }
 
     fn holds(&self, host: &Host<'a>, caller: &Workload<'a>) -> bool {
@@ -360,6 +364,14 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Whether the configuration of pods names a host.
+    #[must_use]
+    pub fn names(&self, key: Key<'_>, host: &str) -> bool {
+        let id =
+            self.mesh.workloads.iter().find(|(_, workload)| workload.resource.key() == key).map(|(id, _)| id);
+        id.is_some_and(|id| calls(&self.mesh, id).iter().any(|call| call.request.host == host))
+    }
+
     /// The ready pods of an object.
     #[must_use]
     pub fn workload(&self, key: Key<'_>) -> Option<&Workload<'a>> {
@@ -375,7 +387,10 @@ impl<'a> View<'a> {
 fn looked_at<'a>(mesh: &Mesh<'a>, scope: &Scope<'a>) -> FxHashSet<String> {
     let mut chosen = FxHashSet::default();
     for service in mesh.routes.iter() {
-        let is_touched = mesh.routes.targets_of_service(service).any(|target| scope.holds_target(mesh, &target.host, None));
+        let is_touched = mesh
+            .routes
+            .targets_of_service(service)
+            .any(|target| scope.holds_target(mesh, &target.host, None));
         for (namespace, name, host) in doors(service) {
             let key = door(namespace, name, host);
             if is_touched || scope.hosts.contains(&key) {
@@ -435,7 +450,9 @@ fn of_gateways<'a>(
                                 legs.push(leg);
                             }
                             if always {
-                                let place = service.rule_span(kind, rule).filter(|_| leads_on(mesh, service, kind, rule));
+                                let place = service
+                                    .rule_span(kind, rule)
+                                    .filter(|_| leads_on(mesh, service, kind, rule));
                                 takes_all = takes_all.or(place.map(|span| (service.resource, span)));
                                 break;
                             }
@@ -556,13 +573,11 @@ fn legs_of_pods<'a>(mesh: &Mesh<'a>, own: &Own<'_, 'a>, host: &Host<'a>, port: &
             if is_own && own.iter().all(|source| source.labels.is_empty()) {
                 continue;
             }
-            let version = |source: &&Source<'a>| {
-                VERSION_LABELS.iter().find_map(|key| source.labels.text(key))
-            };
+            let version =
+                |source: &&Source<'a>| VERSION_LABELS.iter().find_map(|key| source.labels.text(key));
             for target in routed(mesh, service, *kind, rule) {
                 let mut leg = leg(mesh, (client, proxy), service, target, Some(port.number));
-                leg.is_conditional =
-                    !sources.is_empty() && !own.iter().any(|source| source.unconditional);
+                leg.is_conditional = !sources.is_empty() && !own.iter().any(|source| source.unconditional);
                 leg.claim = own.iter().copied().find_map(|source| version(&source));
                 legs.push(leg);
             }

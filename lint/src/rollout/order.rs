@@ -320,7 +320,10 @@ fn finish<'a>(world: &World<'_, 'a>, plan: &Plan<'a>, order: Vec<PlannedStep<'a>
         let actions: Vec<ProposedAction> = step.commands.iter().map(action).collect();
         let is_unchanged = written.is_some_and(|written| {
             written.commands.len() == actions.len()
-                && actions.iter().enumerate().all(|(i, action)| action.is_whole && action.origin == (number, i))
+                && actions
+                    .iter()
+                    .enumerate()
+                    .all(|(i, action)| action.is_whole && action.origin == (number, i))
         });
         ProposedStep { name: step.name.clone(), actions, is_unchanged }
     });

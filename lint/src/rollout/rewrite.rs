@@ -89,8 +89,14 @@ pub fn rewrite(text: &str, steps: &[ProposedStep]) -> Result<String, String> {
         .zip(&blocks)
         .map(|(item, block)| Written { block: block.clone(), actions: actions(text, *item) })
         .collect();
-    let mut rewriter =
-        Rewriter { text, written, comments, indent, told: FxHashSet::default(), dropped: FxHashSet::default() };
+    let mut rewriter = Rewriter {
+        text,
+        written,
+        comments,
+        indent,
+        told: FxHashSet::default(),
+        dropped: FxHashSet::default(),
+    };
     for (number, old) in old.rollout.iter().enumerate() {
         if steps.iter().all(|step| step.name != old.name) {
             rewriter.dropped.insert(number);
@@ -185,9 +191,8 @@ struct Rewriter<'t> {
 
 impl<'t> Rewriter<'t> {
     fn comments_in(&self, ranges: &[Range<usize>]) -> Vec<&'t str> {
-        let inside = |own: &&Range<usize>| {
-            ranges.iter().any(|range| range.start <= own.start && own.end <= range.end)
-        };
+        let inside =
+            |own: &&Range<usize>| ranges.iter().any(|range| range.start <= own.start && own.end <= range.end);
         let own = self.comments.iter().filter(inside).filter_map(|own| self.text.get(own.clone()));
         own.map(str::trim_end).collect()
     }
@@ -200,7 +205,8 @@ impl<'t> Rewriter<'t> {
         let blocks = written.and_then(|written| Some((&written.block, written.actions.as_deref()?)));
         let (mut out, inner, rest) = match blocks {
             Some((block, [first, ..])) => {
-                let end = written.and_then(|w| w.actions.as_deref()?.last()).map_or(block.end, |last| last.end);
+                let end =
+                    written.and_then(|w| w.actions.as_deref()?.last()).map_or(block.end, |last| last.end);
                 let head = text.get(block.start..first.start).unwrap_or("").to_owned();
                 let rest = text.get(end..block.end).unwrap_or("").to_owned();
                 (head, " ".repeat(first.indent), rest)
@@ -216,7 +222,8 @@ impl<'t> Rewriter<'t> {
                 if is_plain {
                     return format!("{head}{}{gap}", step_text(step, &self.indent));
                 }
-                let _ = write!(head, "{0}- name: {1}\n{0}  actions:\n", self.indent, string_scalar(&step.name));
+                let _ =
+                    write!(head, "{0}- name: {1}\n{0}  actions:\n", self.indent, string_scalar(&step.name));
                 (head, format!("{}    ", self.indent), gap)
             }
         };

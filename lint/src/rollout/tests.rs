@@ -114,17 +114,26 @@ fn scaling_to_zero_removes_the_pods() {
 }
 
 #[test]
-fn calls_that_no_route_proves_are_only_warned_about() {
+fn calls_that_nothing_proves_are_only_notes_and_those_that_the_configuration_names_warnings() {
     let gone = service("api", HTTP);
     let order = "rollout:\n- a.yaml\n- name: x\n  actions: [{delete: b.yaml}]\n";
     let found = findings(order, &[("a.yaml", &two()), ("b.yaml", &gone)]);
     assert_eq!(
         found,
         [
-            "warning rollout-host-or-port-removed-early coalmine.yaml: after `delete b.yaml`, host `api` is gone, and \
+            "info rollout-host-or-port-removed-early coalmine.yaml: after `delete b.yaml`, host `api` is gone, and \
           calls of Deployment `web` may still go there: 503 NC, or a reset for TCP"
         ]
     );
+    let named = two().replacen(
+        "labels: {app: web, version: v1}}",
+        "labels: {app: web, version: v1}}, spec: {containers: [{name: c, env: [{name: API, value: \"http://api\"}]}]}",
+        1,
+    );
+    assert_ne!(named, two());
+    let found = findings(order, &[("a.yaml", &named), ("b.yaml", &gone)]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with("warning "), "{found:#?}");
 }
 
 #[test]
@@ -394,7 +403,8 @@ const GONE: &str = "rollout-route-removed-early";
 /// Severities of the findings about routes that go.
 fn gone(order: &str, files: &[(&str, &str)]) -> Vec<String> {
     let found = findings(order, files);
-    let own = found.iter().filter_map(|finding| finding.split_once(' ')).filter(|(_, rest)| rest.starts_with(GONE));
+    let own =
+        found.iter().filter_map(|finding| finding.split_once(' ')).filter(|(_, rest)| rest.starts_with(GONE));
     own.map(|(severity, _)| severity.to_owned()).collect()
 }
 
@@ -433,7 +443,11 @@ fn a_route_that_answers_nothing_any_more_is_gone() {
     }
     for http in ["{redirect: {uri: /new}}", "{directResponse: {status: 200}}"] {
         let other = at_door("a", "a.example.com", http);
-        assert_eq!(gone("rollout: [a.yaml, b.yaml]", &[("a.yaml", &base), ("b.yaml", &other)]), [""; 0], "{http}");
+        assert_eq!(
+            gone("rollout: [a.yaml, b.yaml]", &[("a.yaml", &base), ("b.yaml", &other)]),
+            [""; 0],
+            "{http}"
+        );
     }
 }
 
@@ -446,8 +460,7 @@ fn a_virtual_service_that_is_deleted_for_good_means_what_it_says() {
     assert_eq!(gone(order, &files), [""; 0]);
 }
 
-const STRICT: &str =
-    "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default}\nspec: {mtls: {mode: STRICT}}\n";
+const STRICT: &str = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default}\nspec: {mtls: {mode: STRICT}}\n";
 
 /// Pods `web` call `api` along a route.
 fn with_route() -> String {
@@ -462,7 +475,8 @@ fn injection_and_strict_in_one_command_meet_pods_without_a_sidecar() {
         let order = format!("rollout:\n- a.yaml\n- name: x\n  actions: [{{apply: [{list}]}}]\n");
         let found = findings(&order, &files);
         let early = |finding: &String| {
-            finding.starts_with("error rollout-mtls-window strict.yaml") && finding.contains("has no sidecar yet")
+            finding.starts_with("error rollout-mtls-window strict.yaml")
+                && finding.contains("has no sidecar yet")
         };
         assert!(found.iter().any(early), "{list}: {found:#?}");
     }
@@ -472,13 +486,13 @@ fn injection_and_strict_in_one_command_meet_pods_without_a_sidecar() {
 
 #[test]
 fn mtls_to_pods_that_accept_only_plaintext_is_called_that() {
-    let mutual =
-        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: api}\nspec: {host: api, trafficPolicy: \
+    let mutual = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: api}\nspec: {host: api, trafficPolicy: \
          {tls: {mode: ISTIO_MUTUAL}}}\n";
     let base = several(&[with_route(), mutual.to_owned()]);
     let files = [("a.yaml", base.as_str()), ("b.yaml", &STRICT.replace("STRICT", "DISABLE"))];
     let found = findings("rollout: [a.yaml, b.yaml]", &files);
-    let text = "Deployment `web` sends Istio's mTLS to Deployment `api`, which accepts only plaintext: a reset";
+    let text =
+        "Deployment `web` sends Istio's mTLS to Deployment `api`, which accepts only plaintext: a reset";
     assert!(found.iter().any(|finding| finding.contains(text)), "{found:#?}");
 }
 
@@ -523,7 +537,10 @@ fn routes_of_different_hosts_at_one_gateway_do_not_meet() {
     let touched = |one: &str, other: &str| {
         let mut files = Files::new();
         let text = several(&[behind_a_door(), at_door("x", one, TO_V1), at_door("y", other, TO_V1)]);
-        files.add("a.yaml", text.replace("[door, mesh]", "[door]").replace("host: a, subset: v1}}", "host: none}}"));
+        files.add(
+            "a.yaml",
+            text.replace("[door, mesh]", "[door]").replace("host: a, subset: v1}}", "host: none}}"),
+        );
         let settings = Settings::default();
         let input = Input::read(&files, &settings);
         let config = input.mesh_config(&settings);
@@ -531,7 +548,12 @@ fn routes_of_different_hosts_at_one_gateway_do_not_meet() {
         let scope = |name: &str| {
             let new = input.resources.iter().find(|own| own.name.value == name);
             let scope = super::live::Scope::of(&[super::Change { old: None, new }], [&mesh, &mesh]);
-            scope.hosts().unwrap().filter(|host| host.starts_with("gateway ")).map(str::to_owned).collect::<Vec<_>>()
+            scope
+                .hosts()
+                .unwrap()
+                .filter(|host| host.starts_with("gateway "))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         };
         (scope("x"), scope("y"), scope("door").len())
     };
@@ -575,7 +597,10 @@ fn comments_of_steps_and_commands_that_move_or_are_taken_apart_stay() {
 #[test]
 fn a_suppressed_or_downgraded_error_neither_changes_the_order_nor_stops_the_way_back() {
     let idle = pods("api", "api", "v1").replace("spec: {", "spec: {replicas: 0, ");
-    let hushed = idle.replace("replicas: 0", "\n  # coalmine: ignore[rollout-workload-removed-early] nobody calls\n  replicas: 0");
+    let hushed = idle.replace(
+        "replicas: 0",
+        "\n  # coalmine: ignore[rollout-workload-removed-early] nobody calls\n  replicas: 0",
+    );
     let base = with_route();
     let ask = |order: &str, last: &str| {
         let mut files = Files::new();
@@ -604,4 +629,42 @@ fn what_a_command_deletes_is_told_as_deleted_and_from_its_own_file() {
     files.add("b.yaml", gone);
     let rollout = check(&files, &Settings::parse(order, "").unwrap(), None);
     assert!(rollout.steps[1].moments.iter().all(|moment| moment.file == "b.yaml"));
+}
+
+#[test]
+fn a_gateway_that_changes_port_protocol_or_pods_shuts_visitors_out() {
+    let base = several(&[behind_a_door(), at_door("a", "a.example.com", TO_V1)]);
+    let ask = |base: &str, new: &str| {
+        let found = findings("rollout: [a.yaml, b.yaml]", &[("a.yaml", base), ("b.yaml", new)]);
+        let own = found.iter().filter(|finding| finding.contains("rollout-gateway-removed-early")).cloned();
+        own.collect::<Vec<_>>()
+    };
+    let redirect =
+        door("80", "HTTP").replace("protocol: HTTP}", "protocol: HTTP}, tls: {httpsRedirect: true}");
+    for (new, text) in [
+        (door("8080", "HTTP"), "no longer accepts host `a.example.com` on port 80"),
+        (
+            door("80", "HTTPS").replace("HTTPS}", "HTTPS}, tls: {mode: SIMPLE, credentialName: c}"),
+            "speaks another protocol on port 80",
+        ),
+        (redirect.clone(), "to https, where no server of it takes the host"),
+        (door("80", "HTTP").replace("ingressgateway", "other"), "moves to other pods"),
+        (door("80", "HTTP").replace("[\"*\"]", "[b.example.com]"), "no longer accepts host `a.example.com`,"),
+    ] {
+        let found = ask(&base, &new);
+        assert_eq!(found.len(), 1, "{text}: {found:#?}");
+        assert!(found[0].starts_with("error ") && found[0].contains(text), "{text}: {found:#?}");
+    }
+    // Who has another port may use that.
+    let https = "servers: [{port: {number: 443, name: tls, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}, hosts: \
+                 [\"*\"]}, ";
+    let with_https = |text: &str| text.replacen("servers: [", https, 1);
+    assert_eq!(ask(&base, &with_https(&redirect)), [""; 0]);
+    let both = with_https(&base);
+    assert_eq!(ask(&both, &with_https(&redirect)), [""; 0]);
+    let only = with_https(&door("80", "HTTP"))
+        .replace(", {port: {number: 80, name: web, protocol: HTTP}, hosts: [\"*\"]}", "");
+    let found = ask(&both, &only);
+    assert!(found.len() == 1 && found[0].starts_with("warning "), "{found:#?}");
+    assert_eq!(ask(&base, &door("80", "HTTP2")), [""; 0]);
 }

@@ -183,9 +183,9 @@ fn leaks(ctx: &mut TransitionContext<'_, '_>) {
         for pod in call.pods(false).filter(is_new) {
             let is_flagged = transition.flagged.get(entry).is_some_and(|pods| pods.contains(&pod.key()));
             let passes = || {
-                [transition.start, transition.end].into_iter().map(|view| view.calls().get(entry)).all(|end| {
-                    end.is_some_and(|call| call.pods(false).next().is_some() && !reaches(call, pod))
-                })
+                [transition.start, transition.end].into_iter().map(|view| view.calls().get(entry)).all(
+                    |end| end.is_some_and(|call| call.pods(false).next().is_some() && !reaches(call, pod)),
+                )
             };
             if !is_flagged && !passes() {
                 continue;

@@ -1,6 +1,5 @@
 //! `rollout-host-or-port-removed-early`
 
-use crate::diagnostic::Severity;
 use crate::rollout::breaks::{Kind, short};
 use crate::rule::{Check, TransitionContext, declare_rule};
 
@@ -159,7 +158,7 @@ fn check(ctx: &mut TransitionContext<'_, '_>) {
             found.who,
             found.kind.symptom()
         );
-        let severity = if found.is_certain { Severity::Error } else { Severity::Warning };
+        let severity = found.severity();
         let diagnostic = ctx.report(Some(resource), span, message);
         diagnostic.severity(severity).help("change the routes and the callers first");
         if let Some((_, span)) = found.route {

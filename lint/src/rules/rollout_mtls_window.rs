@@ -290,10 +290,8 @@ fn opened(ctx: &mut TransitionContext<'_, '_>) {
         let Some(own) = change.new.or(change.old).filter(is_rule) else { continue };
         let now = &transition.now.mesh;
         let rules = now.destination_rules.iter().chain(transition.before.mesh.destination_rules.iter());
-        let names: FxHashSet<&str> = rules
-            .filter(|rule| rule.resource.key() == own.key())
-            .map(|rule| rule.host.as_str())
-            .collect();
+        let names: FxHashSet<&str> =
+            rules.filter(|rule| rule.resource.key() == own.key()).map(|rule| rule.host.as_str()).collect();
         let is_named = |host: &&Host<'_>| names.iter().any(|name| matches(name, &host.name));
         for host in now.registry.iter().filter(is_named) {
             let client = Client { namespace: Some(own.namespace()), labels: None };
@@ -306,11 +304,10 @@ fn opened(ctx: &mut TransitionContext<'_, '_>) {
                 })
             };
             let around = [transition.start, transition.before, transition.end];
-            let is_opened = around.iter().all(|view| sends(&view.mesh, Sent::IstioMutual))
-                && sends(now, Sent::Plaintext);
+            let is_opened =
+                around.iter().all(|view| sends(&view.mesh, Sent::IstioMutual)) && sends(now, Sent::Plaintext);
             let path = ["spec", "trafficPolicy", "tls"];
-            let Some((resource, span)) =
-                transition.place(change, ctx.documents, &path).filter(|_| is_opened)
+            let Some((resource, span)) = transition.place(change, ctx.documents, &path).filter(|_| is_opened)
             else {
                 continue;
             };

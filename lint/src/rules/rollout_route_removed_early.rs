@@ -129,7 +129,9 @@ fn check(ctx: &mut TransitionContext<'_, '_>) {
     for found in transition.certain(&[Kind::RouteRemoved]) {
         let Some(change) = found.culprit else { continue };
         let hosts = |resource: Option<&Resource>| match resource.map(|resource| &resource.spec) {
-            Some(Spec::VirtualService(service)) => service.hosts.iter().map(|host| host.value.clone()).collect(),
+            Some(Spec::VirtualService(service)) => {
+                service.hosts.iter().map(|host| host.value.clone()).collect()
+            }
             _ => Vec::new(),
         };
         let path = match hosts(change.old) == hosts(change.new) {

@@ -1,6 +1,5 @@
 //! `rollout-workload-removed-early`
 
-use crate::diagnostic::Severity;
 use crate::resource::Spec;
 use crate::rollout::breaks::Kind;
 use crate::rule::{Check, TransitionContext, declare_rule};
@@ -167,12 +166,13 @@ fn check(ctx: &mut TransitionContext<'_, '_>) {
             None => format!("{} is gone, the last of {}", resource.describe(), found.destination()),
         };
         let message = format!(
-            "{} {what}, and requests of {} still go there: {}",
+            "{} {what}, and requests of {} {} there: {}",
             transition.moment(),
             found.who,
+            if found.is_certain { "still go" } else { "may go" },
             found.kind.symptom()
         );
-        let severity = if found.is_certain { Severity::Error } else { Severity::Warning };
+        let severity = found.severity();
         let diagnostic = ctx.report(Some(resource), span, message);
         diagnostic.severity(severity).help("let the routes go first, or give them weight 0");
         if let Some((_, span)) = found.route {
