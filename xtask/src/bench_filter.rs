@@ -13,7 +13,8 @@ use coalmine_tests::http1;
 use coalmine_tests::load::{self, Until};
 use coalmine_tests::policy::{self, CANARY, TAG};
 use serde_json::{Value, json};
-use walrus::{FunctionBuilder, Module, ModuleConfig, ValType};
+use walrus::ir;
+use walrus::{ConstExpr, DataKind, FunctionBuilder, Module, ModuleConfig, ValType};
 
 use crate::{dist, tools};
 
@@ -41,8 +42,10 @@ pub(crate) struct Options {
 const BARS: [(&str, f64, f64); 2] =
     [("flag cookie and tag", 0.50, 0.25), ("with rollout, metric, filter state", 0.65, 0.40)];
 
-/// A module that only says "continue": what any module costs here, whatever it does.
-const IDLE: &str = "a module that does nothing";
+/// Modules without a decision in them, to see how far ours could get: one that only says "continue", and one that
+/// asks for the cookies and sets the tag, which no module that tags can do without.
+const FLOOR: [(&str, bool); 2] =
+    [("a module that does nothing", false), ("a module that reads a header, sets one", true)];
 
 /// Enough to keep Envoy busy: with one connection its cost is mostly that of falling asleep and waking up.
 const CONNECTIONS: usize = 32;
@@ -65,11 +68,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let size = std::fs::metadata(coalmine_tests::module())?.len();
     println!("Envoy {}, module {:.1} KiB (at most 250)", options.envoy, size as f64 / 1024.0);
     let scratch = tempfile::tempdir()?;
-    let mut idle = Plugin::new(&everything());
-    idle.module = scratch.path().join("idle.wasm");
-    std::fs::write(&idle.module, idle_module()).context("cannot write a module")?;
-    costs(options, &idle)?;
-    start_up(options, &idle)?;
+    let mut floor = Vec::new();
+    for (name, tags) in FLOOR {
+        let mut plugin = Plugin::new(&everything());
+        plugin.module = scratch.path().join(format!("floor-{tags}.wasm"));
+        std::fs::write(&plugin.module, floor_module(tags)).context("cannot write a module")?;
+        floor.push((name, plugin.filter()));
+    }
+    costs(options, &floor)?;
+    start_up(options, &floor)?;
     if options.soak > 0 {
         soak(options)?;
     }
@@ -91,10 +98,20 @@ fn everything() -> Value {
 }
 
 /// One callback of a stream, and what Envoy asks of every module.
-fn idle_module() -> Vec<u8> {
+fn floor_module(tags: bool) -> Vec<u8> {
+    const TEXTS: [&str; 3] = ["cookie", TAG, CANARY];
+    const AT: i32 = 16;
     let mut module = Module::with_config(ModuleConfig::new());
     let memory = module.memories.add_local(false, false, 1, None, None);
     module.exports.add("memory", memory);
+    let start = DataKind::Active { memory, offset: ConstExpr::Value(ir::Value::I32(AT)) };
+    let texts = module.data.add(start, TEXTS.concat().into_bytes());
+    module.memories.get_mut(memory).data_segments.insert(texts);
+    let hostcall = module.types.add(&[ValType::I32; 5], &[ValType::I32]);
+    let (get, _) = module.add_import_func("env", "proxy_get_header_map_value", hostcall);
+    let (replace, _) = module.add_import_func("env", "proxy_replace_header_map_value", hostcall);
+    let [cookie, tag, canary] = TEXTS.map(|text| text.len() as i32);
+    let calls = [(get, [0, AT, cookie, 0, 4]), (replace, [0, AT + cookie, tag, AT + cookie + tag, canary])];
     let answers = [
         ("proxy_abi_version_0_2_1", 0, None),
         ("proxy_on_memory_allocate", 1, Some(1024)),
@@ -105,8 +122,15 @@ fn idle_module() -> Vec<u8> {
     for (name, parameters, answer) in answers {
         let result: &[ValType] = if answer.is_some() { &[ValType::I32] } else { &[] };
         let mut function = FunctionBuilder::new(&mut module.types, &vec![ValType::I32; parameters], result);
+        let mut body = function.func_body();
+        for (hostcall, arguments) in calls.iter().filter(|_| tags && name == "proxy_on_request_headers") {
+            arguments.iter().for_each(|argument| {
+                body.i32_const(*argument);
+            });
+            body.call(*hostcall).drop();
+        }
         if let Some(answer) = answer {
-            function.func_body().i32_const(answer);
+            body.i32_const(answer);
         }
         let arguments = (0..parameters).map(|_| module.locals.add(ValType::I32)).collect();
         let function = function.finish(arguments, &mut module.funcs);
@@ -141,14 +165,14 @@ fn request() -> Vec<u8> {
     )
 }
 
-fn costs(options: &Options, idle: &Plugin) -> Result<()> {
-    let filters: [(&'static str, Option<Value>); 5] = [
+fn costs(options: &Options, floor: &[(&'static str, Value)]) -> Result<()> {
+    let mut filters: Vec<(&'static str, Option<Value>)> = vec![
         ("no filter", None),
         ("Lua", Some(bootstrap::lua("lua", policy::VOTING_IN_LUA))),
-        (IDLE, Some(idle.filter())),
         (BARS[0].0, Some(Plugin::new(&tagging()).filter())),
         (BARS[1].0, Some(Plugin::new(&everything()).filter())),
     ];
+    filters.extend(floor.iter().map(|(name, filter)| (*name, Some(filter.clone()))));
     let mut variants = Vec::new();
     for (name, filter) in &filters {
         for copies in [1, 10] {
@@ -192,10 +216,13 @@ fn costs(options: &Options, idle: &Plugin) -> Result<()> {
     let (lua, lua_marginal) = added("Lua")?;
     println!("{:<40}{:>9}{:>22}", "added by", "one", "chain of ten ÷ 10");
     println!("{:<40}{:>+9.2}{:>+22.2}", "Lua", lua, lua_marginal);
-    let (one, marginal) = added(IDLE)?;
-    println!("{IDLE:<40}{one:>+9.2}{marginal:>+22.2}");
-    let mut verdict =
-        format!("{IDLE:<40} {:.2} of Lua as one, {:.2} in a chain\n", one / lua, marginal / lua_marginal);
+    let mut verdict = String::new();
+    for (name, _) in floor {
+        let (one, marginal) = added(name)?;
+        println!("{name:<40}{one:>+9.2}{marginal:>+22.2}");
+        let (one, marginal) = (one / lua, marginal / lua_marginal);
+        writeln!(verdict, "{name:<40}   one: {one:.2} of Lua, chain: {marginal:.2}")?;
+    }
     for (name, one_bar, chain_bar) in BARS {
         let (one, marginal) = added(name)?;
         println!("{name:<40}{one:>+9.2}{marginal:>+22.2}");
@@ -233,10 +260,11 @@ fn measure(envoy: &Envoy, requests: u64) -> Result<f64> {
 }
 
 /// How much later Envoy is ready with a module, and what it weighs.
-fn start_up(options: &Options, idle: &Plugin) -> Result<()> {
+fn start_up(options: &Options, floor: &[(&'static str, Value)]) -> Result<()> {
+    let (idle, filter) = floor.first().context("a module")?;
     let bootstraps = [
         Bootstrap::direct(),
-        Bootstrap::direct().filter(idle.filter()),
+        Bootstrap::direct().filter(filter.clone()),
         Bootstrap::direct().plugin(&everything()),
     ];
     let mut runs: [Vec<[f64; 3]>; 3] = Default::default();
@@ -252,7 +280,7 @@ fn start_up(options: &Options, idle: &Plugin) -> Result<()> {
     let typical =
         |runs: &[[f64; 3]], what: usize| at(&runs.iter().map(|run| run[what]).collect::<Vec<_>>(), 0.25);
     println!("{:<40}{:>10}{:>10}{:>14}", "start-up", "ready, ms", "CPU, ms", "resident, MiB");
-    for (name, runs) in ["no filter", IDLE, "the shipped module"].iter().zip(&runs) {
+    for (name, runs) in ["no filter", idle, "the shipped module"].iter().zip(&runs) {
         println!("{name:<40}{:>10.0}{:>10.0}{:>14.1}", typical(runs, 0), typical(runs, 1), typical(runs, 2));
     }
     let later = typical(&runs[2], 0) - typical(&runs[0], 0);
