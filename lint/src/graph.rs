@@ -268,9 +268,11 @@ impl Edge {
     /// when every request takes it.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
+        /// The weight, and whether all of it is aborted.
+        type Share = (Option<i64>, bool);
         let has_share = |way: &Way| way.weight != Some(0);
         let is_taken = self.ways.iter().any(has_share);
-        let mut shares: Vec<((Option<i64>, bool), Vec<&str>)> = Vec::new();
+        let mut shares: Vec<(Share, Vec<&str>)> = Vec::new();
         for way in self.ways.iter().filter(|way| !is_taken || has_share(way)) {
             let share = (way.weight, way.is_aborted);
             let place = shares.iter().position(|(own, _)| *own == share).unwrap_or_else(|| {
@@ -284,7 +286,7 @@ impl Edge {
         }
         let is_split = shares.iter().any(|((weight, _), _)| weight.is_some());
         let several = shares.len() > 1;
-        let line = |((weight, is_aborted), conditions): &((Option<i64>, bool), Vec<&str>)| {
+        let line = |((weight, is_aborted), conditions): &(Share, Vec<&str>)| {
             let share = match (weight, is_aborted) {
                 (_, true) => "aborted".to_owned(),
                 (Some(weight), _) => format!("{weight}%"),
