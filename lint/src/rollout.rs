@@ -9,6 +9,7 @@ pub mod live;
 pub mod order;
 pub mod plan;
 pub mod rewrite;
+pub mod scope;
 mod world;
 
 use rustc_hash::{FxHashMap, FxHashSet};

@@ -1,4 +1,5 @@
-//! What a command changes, which calls count as live, and how an order is rewritten.
+//! What a command changes, which calls count as live, and how an order is rewritten. Past 500 lines because the
+//! helpers that write the manifests serve all of them.
 
 use super::order::{ProposedAction, ProposedStep};
 use super::plan::{Plan, Verb};
@@ -547,7 +548,7 @@ fn routes_of_different_hosts_at_one_gateway_do_not_meet() {
         let mesh = crate::mesh::Mesh::new(input.resources.iter().collect(), &config, settings.assume);
         let scope = |name: &str| {
             let new = input.resources.iter().find(|own| own.name.value == name);
-            let scope = super::live::Scope::of(&[super::Change { old: None, new }], [&mesh, &mesh]);
+            let scope = super::scope::Scope::of(&[super::Change { old: None, new }], [&mesh, &mesh]);
             scope
                 .hosts()
                 .unwrap()

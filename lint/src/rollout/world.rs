@@ -8,8 +8,9 @@ use std::rc::Rc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::breaks::{Break, Later, breaks};
-use super::live::{Call, Entry, Gateways, Key, Scope, View, answering, covers};
+use super::live::{Call, Entry, Gateways, Key, View, answering, covers};
 use super::plan::{Change, Move, Plan, after, waits};
+use super::scope::Scope;
 use super::{Timing, Transition};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::files::Files;
