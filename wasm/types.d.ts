@@ -571,7 +571,7 @@ export type LintOptions = {
 
 /** Which graph. */
 export type GraphOptions = {
-  /** A file of the deployment that is meant; the first deployment when it is left out. */
+  /** A file or folder of the deployment that is meant; the first deployment when it is left out. */
   file?: string | null,
   /** The step of the rollout after which to look; the last that leaves something when it is left out. */
   step?: string | null,
@@ -579,15 +579,20 @@ export type GraphOptions = {
   changes?: boolean | null,
   /** The heading of a picture; the step's name when it is left out. */
   title?: string | null,
-  /** Ids of nodes and edges to draw strongly, such as `taken` of a route. */
+  /**
+   * Ids of nodes and edges to draw strongly: `taken` of a route. Calls among them that nothing in the manifests
+   * tells of are added to the graph.
+   */
   highlight?: Array<string> | null,
+  /** Ids of nodes and edges to draw as failing: `failed` of a route. They are added as those of `highlight` are. */
+  failed?: Array<string> | null,
   /** What columns and offsets count; `"scalars"` when it is left out. */
   units?: Units | null,
 };
 
 /** A request to follow: as the options of `coalmine route`. */
 export type RouteQuestion = {
-  /** A file of the deployment that is meant; the first deployment when it is left out. */
+  /** A file or folder of the deployment that is meant; the first deployment when it is left out. */
   file?: string | null,
   /** The step of the rollout after which to look; the last that leaves something when it is left out. */
   step?: string | null,
@@ -640,8 +645,10 @@ export type DecideQuestion = {
 
 /** Where a request goes: what `coalmine route --format json` prints, and the way in the graph. */
 export type Followed = {
-  /** Ids of the nodes and edges of the graph that it takes. */
+  /** Ids of the nodes and edges that it takes, in the graph that is asked for with them as `highlight`. */
   taken: Array<string>,
+  /** Ids of the calls that get no answer, or not always, and of what only they lead to; none is in `taken`. */
+  failed: Array<string>,
   /** 1. */
   version: number,
   /** The step of the rollout whose state was asked. */

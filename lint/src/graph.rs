@@ -341,6 +341,8 @@ pub struct Options<'o> {
     pub title: &'o str,
     /// Nodes and edges to draw strongly, such as the path of a request; the others step back.
     pub highlight: &'o [Id],
+    /// Nodes and edges where that request fails.
+    pub failed: &'o [Id],
 }
 
 impl Graph {

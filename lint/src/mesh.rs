@@ -17,6 +17,7 @@ pub mod routes;
 pub mod security;
 #[cfg(test)]
 mod tests;
+pub mod ways;
 pub mod workloads;
 
 use rustc_hash::{FxHashMap, FxHashSet};

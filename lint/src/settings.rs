@@ -1,5 +1,6 @@
 //! What a run is told: the parsed form of `coalmine.yaml` and of the command line.
 
+mod glob;
 pub mod schema;
 
 use std::borrow::Cow;
@@ -7,10 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use globset::{Glob, GlobMatcher};
 use serde::de;
 use serde::{Deserialize, Deserializer};
 
+use self::glob::Glob;
 use crate::diagnostic::Severity;
 use crate::mesh::Assume;
 use crate::mesh::config::MeshConfig;
@@ -46,7 +47,7 @@ pub struct Step {
 /// Settings for the files that a glob matches.
 #[derive(Clone, Debug)]
 pub struct PathSettings {
-    glob: GlobMatcher,
+    glob: Glob,
     /// The namespace of objects that name none.
     pub namespace: Option<String>,
     /// Severities that differ from the rest.
@@ -248,7 +249,7 @@ impl Settings {
         for path in file.paths.unwrap_or_default() {
             let glob = Glob::new(&path.glob.0).map_err(|error| format!("paths: {error}"))?;
             settings.paths.push(PathSettings {
-                glob: glob.compile_matcher(),
+                glob,
                 namespace: path.namespace.map(|Text(namespace)| namespace),
                 rules: levels(path.rules.unwrap_or_default())?,
             });

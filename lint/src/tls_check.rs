@@ -1,13 +1,27 @@
 //! The mTLS table of one state: for every host and port, what each client sends, what the pods accept,
 //! and the policy and DestinationRule that decide it. Knows nothing of how the table is printed.
 
+mod crowds;
+mod port;
+#[cfg(test)]
+mod tests;
+
+use rustc_hash::FxHashMap;
+
+use self::crowds::Crowds;
+pub(crate) use self::port::answer;
+use self::port::{Checked, Group};
 use crate::mesh::Mesh;
 use crate::mesh::destinations::{Client, ClientTlsSetting};
 use crate::mesh::gateways::Gateway;
-use crate::mesh::mtls::{Accepts, ClientProxy, Sending, Sent, Servers};
+use crate::mesh::mtls::{ClientProxy, Sending, Sent};
 use crate::mesh::registry::{Host, Port, Protocol};
 use crate::mesh::security::Decision;
+use crate::mesh::ways::{Router, Ways};
 use crate::mesh::workloads::{Proxy, Workload};
+use crate::resource::Resource;
+use crate::route;
+use crate::span::Span;
 
 /// Who calls.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +74,11 @@ impl<'m, 'a> Caller<'m, 'a> {
         }
     }
 
+    /// Whether ztunnel carries its calls.
+    fn is_ambient(&self) -> bool {
+        matches!(self, Self::Workload(workload) if workload.proxy == Proxy::Ambient)
+    }
+
     /// What carries its calls; a pod of which nothing says has a sidecar.
     fn proxy(&self, mesh: &Mesh<'_>) -> ClientProxy {
         match self {
@@ -68,6 +87,31 @@ impl<'m, 'a> Caller<'m, 'a> {
             _ if self.is_in_mesh() => ClientProxy::Sidecar,
             _ => ClientProxy::None,
         }
+    }
+
+    /// Whose routes its calls take; `None` without a proxy.
+    fn router(&self, mesh: &'m Mesh<'a>) -> Option<Router<'m, 'a>> {
+        Some(match self {
+            Self::Gateway(gateway) => {
+                Router::Gateway { gateways: vec![gateway], namespace: None, labels: &gateway.spec.selector }
+            }
+            Self::Workload(workload) if mesh.gateways.has_pods_of(workload) => {
+                let carries = |gateway: &&'m Gateway<'a>| {
+                    let mut pods = gateway.workloads.iter().filter_map(|id| mesh.workloads.get(*id));
+                    pods.any(|pod| pod.resource.span == workload.resource.span)
+                };
+                Router::Gateway {
+                    gateways: mesh.gateways.iter().filter(carries).collect(),
+                    namespace: Some(workload.namespace()),
+                    labels: workload.labels,
+                }
+            }
+            Self::Workload(workload) if self.is_in_mesh() => {
+                Router::Sidecar { namespace: workload.namespace(), labels: Some(workload.labels) }
+            }
+            Self::Workload(_) => return None,
+            Self::Namespace(namespace) => Router::Sidecar { namespace, labels: None },
+        })
     }
 
     fn client(&self) -> Client<'m>
@@ -103,6 +147,9 @@ pub enum Status {
     Ok,
     /// The call cannot be answered: the sides differ in TLS.
     Conflict,
+    /// The call cannot be answered: the route names a subset that the DestinationRule of the client does not have,
+    /// so that nothing is sent at all (Envoy's flag is NC).
+    NoSubset,
     /// One side is not known.
     Unknown,
 }
@@ -116,6 +163,19 @@ pub struct Sends<'a> {
     pub by: Option<ClientTlsSetting<'a>>,
     /// Whether auto mTLS decides.
     pub automatic: bool,
+    /// What decides, with what auto mTLS goes by.
+    pub decided: Sending<'a>,
+}
+
+/// A subset that a route names and the client does not have; of several in a row the first.
+#[derive(Clone, Copy, Debug)]
+pub struct NoSubset<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Where a route names it.
+    pub span: Span,
+    /// The DestinationRule that wins for the client, if there is one, and the host in it.
+    pub rule: Option<(&'a Resource, Span)>,
 }
 
 /// One answer: status and both sides.
@@ -127,6 +187,8 @@ pub struct Answer<'a> {
     pub server: Server<'a>,
     /// What the client sends.
     pub client: Sends<'a>,
+    /// Why it sends nothing, for [`Status::NoSubset`].
+    pub missing: Option<NoSubset<'a>>,
 }
 
 impl Answer<'_> {
@@ -140,7 +202,11 @@ impl Answer<'_> {
             _ => false,
         };
         let by = |client: &Sends<'_>| client.by.map(|setting| setting.span());
+        let missing = |answer: &Self| answer.missing.map(|it| it.rule.map(|(_, span)| span));
+        let decided = |answer: &Self| std::mem::discriminant(&answer.client.decided);
         server
+            && missing(self) == missing(other)
+            && decided(self) == decided(other)
             && self.client.sent == other.client.sent
             && self.client.automatic == other.client.automatic
             && by(&self.client) == by(&other.client)
@@ -174,9 +240,50 @@ pub struct Question<'q> {
     /// Only hosts that this accepts: a full name, `service.namespace` or `service`, each with `:port` if
     /// only one port is meant.
     pub service: Option<&'q str>,
-    /// Only this client: `name` or `namespace/name`, of pods or a Gateway. Pods without a sidecar are listed
-    /// only when asked for.
+    /// Only this client: `name` or `namespace/name`, of pods or a Gateway. Of pods without a sidecar only those
+    /// calls are listed that their configuration or a route tells of, unless they are asked for.
     pub from: Option<&'q str>,
+}
+
+/// The mTLS table.
+#[derive(Debug, Default)]
+pub struct Table<'m, 'a> {
+    /// Its lines, by host and port.
+    pub rows: Vec<Row<'m, 'a>>,
+    /// What was asked for and has no line.
+    pub left_out: Vec<LeftOut<'m, 'a>>,
+    /// Pods without a sidecar of which nothing tells whom they call.
+    pub silent: Vec<&'m Workload<'a>>,
+}
+
+/// A host, or one port of it, without a line in the table.
+#[derive(Clone, Debug)]
+pub struct LeftOut<'m, 'a> {
+    /// The host.
+    pub host: &'m Host<'a>,
+    /// The port; `None` for all.
+    pub port: Option<&'m Port<'a>>,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a host has no line.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Why {
+    /// Its pods are a gateway: what they accept is the Gateway's matter, not PeerAuthentication's.
+    GatewayPods,
+    /// `type: ExternalName`: calls go to another host.
+    Alias,
+    /// UDP, which the mesh does not carry.
+    Udp,
+    /// No port is declared.
+    NoPorts,
+    /// It is not exported to the client.
+    Hidden,
+    /// The client is a gateway, and no route of it leads there.
+    NoRoute,
+    /// Routes lead every call to it to other hosts.
+    Elsewhere,
 }
 
 /// Everything that could call.
@@ -207,17 +314,37 @@ pub fn means_host(question: &str, host: &Host<'_>) -> Option<Option<u32>> {
     is_cut.then_some(port)
 }
 
-/// The table.
+/// The lines of the table.
 #[must_use]
 pub fn rows<'m, 'a>(mesh: &'m Mesh<'a>, question: Question<'_>) -> Vec<Row<'m, 'a>> {
-    let servers = Servers::new(mesh);
-    let mut found = Vec::new();
+    table(mesh, question).rows
+}
+
+/// The table.
+#[must_use]
+pub fn table<'m, 'a>(mesh: &'m Mesh<'a>, question: Question<'_>) -> Table<'m, 'a> {
     let all = callers(mesh);
+    let mut found = Table::default();
+    let mut bare: FxHashMap<(String, u32), Vec<Caller<'m, 'a>>> = FxHashMap::default();
     let asked: Vec<Caller<'m, 'a>> = match question.from {
         Some(from) => all.into_iter().filter(|caller| means_caller(from, caller)).collect(),
-        None => all.into_iter().filter(Caller::is_in_mesh).collect(),
+        None => {
+            for (id, workload) in mesh.workloads.iter().filter(|(_, w)| w.proxy == Proxy::None) {
+                let calls = route::calls(mesh, id);
+                if calls.is_empty() {
+                    found.silent.push(workload);
+                }
+                for call in calls {
+                    let to = (call.request.host, call.request.port);
+                    bare.entry(to).or_default().push(Caller::Workload(workload));
+                }
+            }
+            all.into_iter().filter(Caller::is_in_mesh).collect()
+        }
     };
-    for host in mesh.registry.iter().filter(|host| !host.is_alias()) {
+    let ways = Ways::new(mesh);
+    let crowds = Crowds::new(mesh, &asked);
+    for host in mesh.registry.iter() {
         let number = match question.service {
             Some(service) => match means_host(service, host) {
                 Some(number) => number,
@@ -225,206 +352,61 @@ pub fn rows<'m, 'a>(mesh: &'m Mesh<'a>, question: Question<'_>) -> Vec<Row<'m, '
             },
             None => None,
         };
+        let mut leave_out = |port, why| found.left_out.push(LeftOut { host, port, why });
         // The pods of a gateway do not go by PeerAuthentication: what they accept is the Gateway's matter.
         let mut pods = host.workloads.iter().filter_map(|id| mesh.workloads.get(*id)).peekable();
-        if pods.peek().is_some() && pods.all(|workload| mesh.gateways.has_pods_of(workload)) {
+        let whole = if host.is_alias() {
+            Some(Why::Alias)
+        } else if pods.peek().is_some() && pods.all(|workload| mesh.gateways.has_pods_of(workload)) {
+            Some(Why::GatewayPods)
+        } else if host.ports.is_empty() {
+            Some(Why::NoPorts)
+        } else {
+            None
+        };
+        if let Some(why) = whole {
+            leave_out(None, why);
             continue;
         }
         let sees = |caller: &Caller<'m, 'a>| {
             matches!(caller, Caller::Gateway(_))
                 || host.export_to.reaches(caller.namespace(), host.namespace())
         };
-        let mut clients: Vec<Caller<'m, 'a>> = asked.iter().copied().filter(sees).collect();
-        if clients.is_empty() && question.from.is_none() {
-            clients.push(Caller::Namespace(host.namespace()));
-        }
-        let is_asked = |port: &&Port<'a>| {
-            port.protocol != Protocol::Udp && number.is_none_or(|number| number == port.number)
-        };
-        for port in host.ports.iter().filter(is_asked) {
-            found.extend(of_port(&servers, mesh, host, port, &clients));
+        let clients: Vec<Group<'m, 'a>> = crowds
+            .of(mesh, &ways, host)
+            .into_iter()
+            .map(|crowd| crowd.into_iter().filter_map(|place| asked.get(place).copied()).collect())
+            .filter(|group: &Group<'m, 'a>| group.first().is_some_and(&sees))
+            .collect();
+        for port in host.ports.iter().filter(|port| number.is_none_or(|number| number == port.number)) {
+            if port.protocol == Protocol::Udp {
+                leave_out(Some(port), Why::Udp);
+                continue;
+            }
+            let checked = Checked::new(mesh, &ways, host, port);
+            let mut groups = clients.clone();
+            if question.from.is_none() && !groups.iter().any(|group| checked.is_called_by(group)) {
+                groups = vec![vec![Caller::Namespace(host.namespace())]];
+            }
+            if let Some(callers) = bare.get(&(host.name.clone(), port.number)) {
+                groups.push(callers.clone());
+            }
+            let rows = checked.rows(&groups);
+            if rows.is_empty() {
+                let groups = clients.as_slice();
+                let is_gateway = |group: &Group<'m, 'a>| {
+                    group.first().is_some_and(|caller| caller.proxy(mesh) == ClientProxy::Gateway)
+                };
+                let why = match groups {
+                    [] if question.from.is_some() => Why::Hidden,
+                    [] => Why::Elsewhere,
+                    groups if groups.iter().all(is_gateway) => Why::NoRoute,
+                    _ => Why::Elsewhere,
+                };
+                leave_out(Some(port), why);
+            }
+            found.rows.extend(rows);
         }
     }
     found
 }
-
-/// One way of one client to some pods, or to a host whose pods are not known.
-struct Unit<'m, 'a> {
-    client: usize,
-    subset: Option<&'a str>,
-    workload: Option<&'m Workload<'a>>,
-    answer: Answer<'a>,
-}
-
-fn of_port<'m, 'a>(
-    servers: &Servers<'m, 'a>,
-    mesh: &'m Mesh<'a>,
-    host: &'m Host<'a>,
-    port: &'m Port<'a>,
-    clients: &[Caller<'m, 'a>],
-) -> Vec<Row<'m, 'a>> {
-    let mut units = Vec::new();
-    for (index, caller) in clients.iter().enumerate() {
-        units.extend(of_client(servers, mesh, host, port, index, caller));
-    }
-    let mut groups: Vec<Vec<Unit<'m, 'a>>> = Vec::new();
-    for unit in units {
-        let same =
-            groups.iter_mut().find(|g| g.first().is_some_and(|first| first.answer.is_same(&unit.answer)));
-        match same {
-            Some(group) => group.push(unit),
-            None => groups.push(vec![unit]),
-        }
-    }
-    let way = |unit: &Unit<'m, 'a>| (unit.subset, unit.workload.map(|w| w.resource.span));
-    let mut ways: Vec<_> = groups.iter().flatten().map(way).collect();
-    ways.sort_unstable();
-    ways.dedup();
-    let mut rows = Vec::new();
-    for group in groups {
-        let Some(answer) = group.first().map(|unit| unit.answer) else { continue };
-        let mut numbers: Vec<usize> = group.iter().map(|unit| unit.client).collect();
-        numbers.dedup();
-        let mut own: Vec<_> = group.iter().map(way).collect();
-        own.sort_unstable();
-        own.dedup();
-        let mut subsets: Vec<Option<&str>> = group.iter().map(|unit| unit.subset).collect();
-        subsets.sort_unstable();
-        subsets.dedup();
-        let mut workloads: Vec<&'m Workload<'a>> = group.iter().filter_map(|unit| unit.workload).collect();
-        workloads.sort_by_key(|workload| workload.resource.span);
-        workloads.dedup_by_key(|workload| workload.resource.span);
-        rows.push(Row {
-            host,
-            port,
-            answer,
-            all_clients: numbers.len() == clients.len(),
-            clients: numbers.into_iter().filter_map(|index| clients.get(index).copied()).collect(),
-            subsets,
-            workloads,
-            all_servers: own == ways,
-        });
-    }
-    rows
-}
-
-fn of_client<'m, 'a>(
-    servers: &Servers<'m, 'a>,
-    mesh: &'m Mesh<'a>,
-    host: &'m Host<'a>,
-    port: &'m Port<'a>,
-    index: usize,
-    caller: &Caller<'m, 'a>,
-) -> Vec<Unit<'m, 'a>> {
-    let client = caller.client();
-    let effective = mesh.destination(client, &host.name).unwrap_or_default();
-    // Routes apply to the calls of proxies alone.
-    let ways = if caller.is_in_mesh() { servers.ways(&effective, client, host, port) } else { vec![None] };
-    let mut units = Vec::new();
-    for way in ways {
-        let subset = way.and_then(|(_, target)| target.subset()).map(|name| name.as_str());
-        let labels = subset.and_then(|name| effective.subset(name)).map(|(_, subset)| &subset.labels);
-        let mut pods = all_pods(mesh, host, port);
-        pods.retain(|workload| labels.is_none_or(|labels| labels.selects(workload.labels)));
-        let mut add = |workload: Option<&'m Workload<'a>>| {
-            let answer = answer(mesh, (client, caller.proxy(mesh)), host, port, subset, workload);
-            units.push(Unit { client: index, subset, workload, answer });
-        };
-        if pods.is_empty() {
-            // A subset whose pods listen elsewhere has nothing to say about this port.
-            if host.workloads.is_empty() || subset.is_none() {
-                add(None);
-            }
-            continue;
-        }
-        pods.into_iter().for_each(|workload| add(Some(workload)));
-    }
-    units
-}
-
-/// How a call of a client ends: at some pods, or at a host whose pods are not known.
-pub(crate) fn answer<'a>(
-    mesh: &Mesh<'a>,
-    (client, proxy): (Client<'_>, ClientProxy),
-    host: &Host<'a>,
-    port: &Port<'a>,
-    subset: Option<&str>,
-    workload: Option<&Workload<'a>>,
-) -> Answer<'a> {
-    let effective = mesh.destination(client, &host.name).unwrap_or_default();
-    let setting = effective.client_tls(port.number, subset);
-    let server = server(mesh, host, port, workload);
-    let client = sends(mesh.sending(proxy, setting, host), server);
-    Answer { status: status(host, server, &client), server, client }
-}
-
-/// The pods behind a port. When only some of them declare the port, the others do not listen.
-fn all_pods<'m, 'a>(mesh: &'m Mesh<'a>, host: &Host<'a>, port: &Port<'a>) -> Vec<&'m Workload<'a>> {
-    let target = port.target_text();
-    let declares = |workload: &Workload<'a>| workload.container_port(&target).is_some();
-    let pods: Vec<&Workload<'a>> = host.workloads.iter().filter_map(|id| mesh.workloads.get(*id)).collect();
-    let is_declared = pods.iter().any(|workload| declares(workload));
-    pods.into_iter()
-        .filter(|workload| !is_declared || !workload.declares_ports() || declares(workload))
-        .collect()
-}
-
-fn server<'a>(
-    mesh: &Mesh<'a>,
-    host: &Host<'a>,
-    port: &Port<'a>,
-    workload: Option<&Workload<'a>>,
-) -> Server<'a> {
-    let Some(workload) = workload else {
-        let decision = mesh.peer_authentications.of_namespace(host.namespace());
-        let is_ours = !host.is_external() && decision.by.is_some();
-        return match host.is_external() {
-            true => Server::Bare,
-            false if is_ours => Server::Policy(decision),
-            false => Server::Unknown,
-        };
-    };
-    match mesh.accepts(workload, port) {
-        Some(Accepts::Policy(decision)) => Server::Policy(decision),
-        Some(Accepts::Application) => Server::Bare,
-        None => Server::Unknown,
-    }
-}
-
-/// What a caller sends to some pods.
-fn sends<'a>(sending: Sending<'a>, server: Server<'a>) -> Sends<'a> {
-    let accepts = match server {
-        Server::Policy(decision) => Some(Accepts::Policy(decision)),
-        Server::Bare => Some(Accepts::Application),
-        Server::Unknown => None,
-    };
-    let by = sending.setting();
-    let own = by.is_some_and(|setting| setting.mode() == "MUTUAL").then_some(Sent::OwnCertificate);
-    Sends { sent: sending.to(accepts).or(own), by, automatic: matches!(sending, Sending::Auto(_)) }
-}
-
-fn status(host: &Host<'_>, server: Server<'_>, client: &Sends<'_>) -> Status {
-    let accepts = match server {
-        Server::Policy(decision) => Accepts::Policy(decision),
-        Server::Bare => Accepts::Application,
-        // Auto mTLS goes by what the endpoint turns out to be.
-        Server::Unknown if client.automatic => return Status::Ok,
-        Server::Unknown => return Status::Unknown,
-    };
-    let Some(sent) = client.sent else { return Status::Unknown };
-    // Outside the mesh nobody here knows what is accepted.
-    if host.is_external() && sent == Sent::IstioMutual {
-        return Status::Unknown;
-    }
-    // A certificate that a DestinationRule names may be Istio's own.
-    let may_be_istios =
-        sent == Sent::OwnCertificate && client.by.is_some_and(|setting| Sent::by(&setting).is_none());
-    match accepts.can_answer(sent) {
-        true => Status::Ok,
-        false if may_be_istios => Status::Unknown,
-        false => Status::Conflict,
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -116,7 +116,9 @@ fn mtls_to_pods_without_a_sidecar_is_a_conflict() {
     let output = run(&[dir.path().to_str().unwrap(), "--step", "2-update"]);
     assert_eq!(output.status.code(), Some(1));
     let conflict = row("voting-storage:6379", ["CONFLICT", "-", "mTLS", "-", "voting-storage/voting"]);
-    assert_eq!(cells(&output)[1], conflict);
+    assert_eq!(cells(&output)[1][..6], conflict);
+    // The pods themselves have none either.
+    assert_eq!(cells(&output)[2][1..5], ["OK", "-", "HTTP", "-"]);
     assert!(text(&output).contains("voting-storage-1-0 has no sidecar"), "{}", text(&output));
 }
 
@@ -130,17 +132,19 @@ fn a_subset_with_tls_of_its_own_has_its_own_row() {
     let output = run(&[dir.path().to_str().unwrap(), "--step", "3-canary", "--service", "voting-analytics"]);
     let name = "voting-analytics.voting.svc.cluster.local:8080";
     let policy = ["default/voting", "voting-analytics/voting"];
+    let others = "voting-storage-1-0, voting-analytics-1-1, voting-storage-2-0 and 2 more";
     let expected: Vec<Vec<&str>> = vec![
-        [&HEADS[..], &["SUBSET"]].concat(),
-        vec![name, "OK", "STRICT", "mTLS", policy[0], policy[1], "v1-1"],
-        vec![name, "CONFLICT", "STRICT", "HTTP", policy[0], policy[1], "v2-0"],
+        [&HEADS[..], &["SUBSET", "CLIENTS"]].concat(),
+        vec![name, "OK", "STRICT", "mTLS", policy[0], policy[1], "v1-1", others],
+        // Only voting-app 2.0 has a rule that leads to the subset.
+        vec![name, "CONFLICT", "STRICT", "HTTP", policy[0], policy[1], "v2-0", "voting-app-2-0"],
     ];
     assert_eq!(cells(&output), expected);
     assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
-fn a_client_without_a_sidecar_is_shown_when_asked_for() {
+fn a_client_without_a_sidecar_is_a_conflict_in_the_whole_table_too() {
     let dir = broken(
         "1-deploy/30-voting-app-1.0.yaml",
         "        version: \"1.0\"\n    spec:",
@@ -148,8 +152,12 @@ fn a_client_without_a_sidecar_is_shown_when_asked_for() {
     );
     let path = dir.path().to_str().unwrap();
     let whole = run(&[path, "--step", "2-update", "--service", "voting-storage"]);
-    assert_eq!(whole.status.code(), Some(0), "{}", text(&whole));
-    assert!(text(&whole).contains("`voting-app-1-0` has no sidecar and sends plaintext"), "{}", text(&whole));
+    assert_eq!(whole.status.code(), Some(1), "{}", text(&whole));
+    let others = "voting-storage-1-0, voting-analytics-1-0, voting-analytics-1-1";
+    let columns = |row: &[String]| (row[1].clone(), row[5].clone(), row[7].clone());
+    let (ok, refused) = (columns(&cells(&whole)[1]), columns(&cells(&whole)[2]));
+    assert_eq!(ok, ("OK".to_owned(), "voting-storage/voting".to_owned(), others.to_owned()));
+    assert_eq!(refused, ("CONFLICT".to_owned(), "-".to_owned(), "voting-app-1-0".to_owned()));
     let output =
         run(&[path, "--step", "2-update", "--service", "voting-storage", "--from", "voting-app-1-0"]);
     let conflict = row("voting-storage:6379", ["CONFLICT", "STRICT", "HTTP", "default/voting", "-"]);
@@ -195,4 +203,163 @@ fn names_that_do_not_exist_are_usage_errors_with_a_hint() {
     assert_eq!(output.status.code(), Some(2));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("no such workload or Gateway; there are voting-analytics-2-0,"), "{error}");
+}
+
+/// A folder with one file.
+fn folder(text: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("app.yaml"), text).unwrap();
+    dir
+}
+
+/// `web` behind its Service, STRICT; `bare` has no sidecar and calls it; `gw` carries a Gateway.
+const SHOP: &str = "apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio-injection: enabled}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}, {name: tcp-x, port: 9000}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec: {template: {metadata: {labels: {app: web}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: bare, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: bare, sidecar.istio.io/inject: \"false\"}}
+    spec: {containers: [{name: c, env: [{name: WEB, value: 'http://web:80'}]}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: idle, namespace: shop}
+spec: {template: {metadata: {labels: {app: idle, sidecar.istio.io/inject: \"false\"}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: gw, namespace: shop}
+spec: {selector: {istio: gw}, ports: [{name: http, port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gw, namespace: shop}
+spec: {template: {metadata: {labels: {istio: gw}, annotations: {inject.istio.io/templates: gateway}}}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+---
+";
+
+#[test]
+fn a_caller_without_a_sidecar_that_the_manifests_tell_of_is_a_conflict() {
+    let dir = folder(SHOP);
+    let path = dir.path().to_str().unwrap();
+    let output = run(&["--isolated", path]);
+    let found = cells(&output);
+    assert_eq!(
+        found[2][1..],
+        ["CONFLICT", "STRICT", "HTTP", "default/shop", "-", "bare"],
+        "{}",
+        text(&output)
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains("`idle` has no sidecar and sends plaintext"), "{}", text(&output));
+    let json: Value = serde_json::from_slice(&run(&["--isolated", path, "--format", "json"]).stdout).unwrap();
+    assert_eq!(json["rows"][1]["status"], "conflict");
+    assert_eq!(json["rows"][1]["clients"][0]["name"], "bare");
+    assert_eq!(json["withoutSidecar"][0]["name"], "idle");
+    assert_eq!(json["leftOut"][0]["host"], "gw.shop.svc.cluster.local");
+    assert_eq!(json["leftOut"][0]["reason"], "gatewayPods");
+}
+
+#[test]
+fn what_is_asked_for_and_not_in_the_table_has_a_reason() {
+    let dir = folder(SHOP);
+    let path = dir.path().to_str().unwrap();
+    let output = run(&["--isolated", path, "--service", "web:99"]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.contains("no such port; web.shop.svc.cluster.local has 80 (http), 9000 (tcp-x)"),
+        "{error}"
+    );
+    let output = run(&["--isolated", path, "--service", "gw"]);
+    assert_eq!(
+        text(&output).trim(),
+        "Not in the table: gw.shop.svc.cluster.local: a gateway's own Service, for which Gateways decide."
+    );
+}
+
+#[test]
+fn a_subset_that_the_client_does_not_have_is_named_with_its_rule_and_route() {
+    let dir = folder(&format!(
+        "{SHOP}apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: web, namespace: shop}}\n\
+         spec: {{host: web}}\n---\napiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+         metadata: {{name: web, namespace: shop}}\n\
+         spec: {{hosts: [web], http: [{{route: [{{destination: {{host: web, subset: v1, port: {{number: 80}}}}}}]}}]}}\n"
+    ));
+    let path = dir.path().to_str().unwrap();
+    let output = run(&["--isolated", path, "--service", "web:80", "--from", "web"]);
+    let text = text(&output);
+    assert_eq!(cells(&output)[1][1..6], ["NO SUBSET", "-", "-", "-", "web/shop"], "{text}");
+    assert!(
+        text.contains(&format!(
+            "DestinationRule web/shop decides, which has no subset `v1` ({path}/app.yaml:46:14)"
+        )),
+        "{text}"
+    );
+    assert!(text.contains("such calls end before TLS (NC)"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_reason_for_plaintext_is_the_one_that_counts() {
+    let own = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: web, namespace: shop}\n\
+               spec: {selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}}\n";
+    let dir = folder(&format!("{}{own}", SHOP.replace("STRICT", "DISABLE")));
+    let path = dir.path().to_str().unwrap();
+    let answer = text(&run(&["--isolated", path, "--from", "web"]));
+    let reason = format!(
+        "auto mTLS goes by the namespace's mode, DISABLE: PeerAuthentication default/shop, {path}/app.yaml:41:21"
+    );
+    assert!(answer.contains(&reason), "{answer}");
+    let mixed =
+        SHOP.replace("spec: {selector: {app: web}, ", "spec: {clusterIP: None, selector: {tier: back}, ");
+    let mixed =
+        mixed.replace("{app: web}", "{app: web, tier: back}").replace("{app: idle", "{tier: back, app: idle");
+    let dir = folder(&mixed);
+    let path = dir.path().to_str().unwrap();
+    let answer = text(&run(&["--isolated", path, "--from", "web"]));
+    assert!(
+        answer.contains(&format!(
+            "auto mTLS: idle of this headless Service has no sidecar, {path}/app.yaml:25:18"
+        )),
+        "{answer}"
+    );
+}
+
+#[test]
+fn several_clients_send() {
+    let other = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: bare-2, namespace: shop}\n\
+                 spec:\n  template:\n    metadata: {labels: {sidecar.istio.io/inject: \"false\"}}\n    \
+                 spec: {containers: [{name: c, env: [{name: WEB, value: 'http://web:80'}]}]}\n";
+    let dir = folder(&format!("{SHOP}{other}"));
+    let answer = text(&run(&["--isolated", dir.path().to_str().unwrap()]));
+    assert!(answer.contains("bare, bare-2 send plaintext (they have no sidecar)"), "{answer}");
+}
+
+#[test]
+fn what_can_be_read_is_answered_before_the_command_fails() {
+    let dir = folder(SHOP);
+    let file = dir.path().join("app.yaml");
+    let output = run(&["--isolated", file.to_str().unwrap(), "/no/such/file.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("web.shop.svc.cluster.local:80"), "{}", text(&output));
 }

@@ -51,7 +51,9 @@ fn node(script: &str, args: &[&Path], environment: &[(&str, PathBuf)], limit: Du
 
 #[test]
 fn npm_package_works_in_node() {
-    node("package.mjs", &[], &[("COALMINE_PACKAGE", package())], Duration::from_secs(120));
+    let environment =
+        [("COALMINE_PACKAGE", package()), ("COALMINE_TOOLS", root().join("target/tools/playground"))];
+    node("package.mjs", &[], &environment, Duration::from_secs(180));
 }
 
 #[test]

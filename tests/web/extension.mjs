@@ -9,16 +9,27 @@ import { describe, test } from "node:test";
 const { COALMINE_EXTENSION } = process.env;
 const { build } = createRequire(join(COALMINE_EXTENSION, "package.json"))("esbuild");
 
-/** A module of the extension, with what it imports. */
-async function part(name) {
-  const options = { bundle: true, write: false, format: "esm", platform: "browser", logLevel: "warning", absWorkingDir: COALMINE_EXTENSION };
-  const { outputFiles } = await build({ ...options, entryPoints: [`src/${name}.ts`] });
+/** The editor, as far as a test needs it: whoever asks `vscode` gets what stands here. */
+const editor = (globalThis.coalmineEditor = {});
+const stub = {
+  name: "vscode",
+  setup(build) {
+    build.onResolve({ filter: /^vscode$/ }, () => ({ path: "vscode", namespace: "stub" }));
+    build.onLoad({ filter: /.*/, namespace: "stub" }, () => ({ contents: "module.exports = globalThis.coalmineEditor;", loader: "js" }));
+  },
+};
+
+/** Modules of the extension as one, with what they import. */
+async function part(...names) {
+  const stdin = { contents: names.map((name) => `export * from "./${name}";`).join("\n"), resolveDir: COALMINE_EXTENSION };
+  const options = { bundle: true, write: false, format: "esm", platform: "browser", logLevel: "warning", absWorkingDir: COALMINE_EXTENSION, plugins: [stub] };
+  const { outputFiles } = await build({ ...options, stdin });
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
 }
 
-const { difference, placeAt } = await part("positions");
-const { applied, isSuppressible, suppressions } = await part("suppression");
-const { Deployments, load, mistakeIn } = await part("linter");
+const { difference, placeAt } = await part("src/positions");
+const { applied, isSuppressible, suppressions } = await part("src/suppression");
+const { Deployments, load, mistakeIn } = await part("src/linter", "shared/deployments");
 await load(readFileSync(join(COALMINE_EXTENSION, "dist/coalmine_bg.wasm")));
 
 describe("positions", () => {
@@ -81,4 +92,99 @@ describe("settings", () => {
     assert.notDeepEqual(severities(), before);
     deployments.free();
   });
+});
+
+test("what a manifest says is no Markdown", async () => {
+  const { calls, span } = await part("src/words");
+  const evil = "header x is ![t](https://evil.example/p.png) and `` *.*";
+  const range = { start: { line: 1, column: 1, offset: 0 }, end: { line: 1, column: 2, offset: 1 } };
+  const place = { file: "a.yaml", range };
+  const way = { ...place, when: evil, weight: null, port: 80, by: null };
+  const graph = {
+    nodes: [{ ...place, id: "a", kind: "client", name: "**a**", missing: false }, { ...place, id: "b", kind: "host", name: "[b](command:x)", missing: true }],
+    edges: [{ ...place, id: "a -> b", from: "a", to: "b", label: evil, ways: [way], tls: "mtls" }],
+  };
+  const lines = calls(graph, "a.yaml", () => true);
+  assert.equal(lines.length, 2);
+  for (const line of lines) {
+    assert.ok(line.includes(`\`\`\` ${evil} \`\`\``), line);
+    assert.ok(line.includes("`**a**` → host `[b](command:x)` (not defined)"), line);
+  }
+  assert.deepEqual([span("a`b"), span("a\nb"), span("")], ["`` a`b ``", "`a b`", ""]);
+});
+
+test("globs lose their braces and nothing else", async () => {
+  const { withoutBraces } = await part("src/globs");
+  assert.deepEqual(withoutBraces("**/*.js"), ["**/*.js"]);
+  assert.deepEqual(withoutBraces("**/{a,b/{c,d}}/*.{x,y}"), ["**/a/*.x", "**/a/*.y", "**/b/c/*.x", "**/b/c/*.y", "**/b/d/*.x", "**/b/d/*.y"]);
+  assert.deepEqual(withoutBraces("a/{b"), []);
+});
+
+test("a step is a whole folder", async () => {
+  const { stepOf } = await part("src/steps");
+  const steps = ["1", "11", "b/2"];
+  assert.deepEqual(["11/x.yaml", "1/x.yaml", "a/b/2/x.yaml", "b/22/x.yaml", "1"].map((name) => stepOf(name, steps)), ["11", "1", "b/2", undefined, "1"]);
+});
+
+test("folders come and go, whatever they are called", async () => {
+  const uri = (path) => ({ path, scheme: "file", toString: () => `file://${path}` });
+  const disk = new Map([["/w/v2.0/a.yaml", "kind: A"], ["/w/b.yaml", "kind: B"]]);
+  const heard = {};
+  const none = { dispose() {} };
+  const on = (name) => (act) => ((heard[name] = act), none);
+  let exclude;
+  Object.assign(editor, {
+    EventEmitter: class {
+      event = () => none;
+      fire() {}
+      dispose() {}
+    },
+    Disposable: { from: () => none },
+    FileType: { Unknown: 0, File: 1, Directory: 2 },
+    RelativePattern: class {},
+    workspace: {
+      workspaceFolders: [{ uri: uri("/w") }],
+      textDocuments: [],
+      getWorkspaceFolder: () => ({ uri: uri("/w") }),
+      getConfiguration: () => ({ get: () => ({ "**/{x,y}/**": true, "**/off": false }) }),
+      findFiles: async (_, excluded) => ((exclude = excluded), [...disk.keys()].map(uri)),
+      createFileSystemWatcher: () => ({ onDidCreate: on("create"), onDidChange: on("change"), onDidDelete: on("delete"), dispose() {} }),
+      onDidChangeWorkspaceFolders: on("folders"),
+      onDidChangeTextDocument: on("typed"),
+      onDidOpenTextDocument: on("opened"),
+      onDidCloseTextDocument: on("closed"),
+      onDidChangeConfiguration: on("settings"),
+      fs: {
+        readFile: async ({ path }) => new TextEncoder().encode(disk.get(path)),
+        stat: async ({ path }) => ({ type: [...disk.keys()].some((file) => file.startsWith(`${path}/`)) ? 2 : 1 }),
+      },
+    },
+  });
+  const { Workspace } = await part("src/workspace");
+  const workspace = new Workspace({ warn() {}, debug() {} });
+  const texts = () => Object.fromEntries(workspace.groups()[0].texts);
+  const settled = () => new Promise((done) => setTimeout(done, 500));
+  await workspace.rescan();
+  assert.deepEqual(texts(), { "v2.0/a.yaml": "kind: A", "b.yaml": "kind: B" });
+  assert.ok(exclude.includes(",**/x/**,**/y/**}"), exclude);
+  disk.delete("/w/v2.0/a.yaml");
+  heard.delete(uri("/w/v2.0"));
+  await settled();
+  assert.deepEqual(texts(), { "b.yaml": "kind: B" });
+  disk.set("/w/v2.0/a.yaml", "kind: C");
+  heard.create(uri("/w/v2.0"));
+  await settled();
+  assert.deepEqual(texts(), { "b.yaml": "kind: B", "v2.0/a.yaml": "kind: C" });
+  // Replaced as a whole, by one of other texts.
+  disk.set("/w/v2.0/a.yaml", "kind: D");
+  heard.delete(uri("/w/v2.0"));
+  heard.create(uri("/w/v2.0"));
+  await settled();
+  assert.equal(texts()["v2.0/a.yaml"], "kind: D");
+  workspace.dispose();
+});
+
+test("it starts for every language that it lints", () => {
+  const { activationEvents } = JSON.parse(readFileSync(join(COALMINE_EXTENSION, "package.json"), "utf8"));
+  for (const language of ["yaml", "json"]) assert.ok(activationEvents.includes(`onLanguage:${language}`), language);
 });

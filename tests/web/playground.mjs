@@ -2,8 +2,9 @@
 // COALMINE_PLAYGROUND, the folder that has Node's packages in COALMINE_TOOLS and that for the pictures in
 // COALMINE_ARTIFACTS.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { deflateRawSync } from "node:zlib";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -280,6 +281,206 @@ describe("playground", { concurrency: false }, () => {
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
     await page.screenshot({ path: join(COALMINE_ARTIFACTS, "10-small.png"), fullPage: true });
     await accessible("small");
+  });
+
+  test("a request that fails is drawn so, where it fails", async () => {
+    await open();
+    const lit = (selector) => page.locator(selector).evaluateAll((nodes) => nodes.map((node) => node.dataset.id.split("/").at(-1)));
+    assert.deepEqual(await lit("#graph .node.failed"), ["voting-storage-2-0"]);
+    assert.ok(!(await lit("#graph .node.on:not(.failed)")).includes("voting-storage-2-0"));
+    assert.ok((await page.locator("#graph .marks.failed .badge.fails").count()) > 0);
+    assert.match(await page.locator("#graph svg").textContent(), /the request fails here/);
+    await page.click("#as-list");
+    assert.match(await page.locator(".edges .fails").first().textContent(), /voting-storage subset v2-0.*✕ fails/);
+    await accessible("failed, as a list");
+    await page.click("#as-list");
+    await page.click("#tab-route");
+    await picture("11-failed");
+  });
+
+  test("a request that nothing tells of has its line in the picture", async () => {
+    await open("#example=weighted");
+    await page.fill("#from", "deployment/greeter/greeter-v1");
+    await page.fill("#to", "http://greeter/");
+    await page.keyboard.press("Enter");
+    await page.locator("#graph .edge.on").first().waitFor();
+    await page.waitForFunction(() => document.querySelector("#graph svg").textContent.includes("this request"));
+    await picture("12-asked");
+    await page.fill("#from", "");
+    await page.fill("#to", "http://greeter.example:81/");
+    await page.keyboard.press("Enter");
+    await page.locator("#panel-route", { hasText: "name the client in the field From" }).waitFor();
+    const targets = await open("#example=voting-3").then(() => page.locator("#targets option").evaluateAll((all) => all.map(({ value }) => value)));
+    assert.ok(targets.includes("tcp://voting-storage.voting.svc.cluster.local:6379") && targets.includes("tcp://voting-storage.voting.svc.cluster.local:3306"), String(targets));
+    assert.ok(targets.includes("http://voting-app.voting.svc.cluster.local:8080/"), String(targets));
+  });
+
+  test("the link to the text leads there and keeps the address", async () => {
+    await open();
+    await find("6379");
+    await page.keyboard.type("6380");
+    await page.waitForFunction(() => location.hash.startsWith("#s="));
+    const address = await page.evaluate(() => location.hash);
+    await page.focus(".skip");
+    await page.keyboard.press("Enter");
+    await page.keyboard.type("# typed\n");
+    assert.match(await page.locator(".cm-content").textContent(), /# typed/);
+    await page.waitForFunction((old) => location.hash.startsWith("#s=") && location.hash !== old, address);
+    // A place in the page, from wherever it comes, does not take the text's place.
+    await page.evaluate(() => (location.hash = "#editor"));
+    await page.waitForFunction(() => location.hash.startsWith("#s="));
+    await page.reload();
+    await page.waitForSelector("html[data-ready]");
+    await page.click('[data-name="voting-storage.yaml"]');
+    assert.match((await page.locator(".cm-content").textContent()) ?? "", /typed/);
+  });
+
+  test("what is too large for an address says so, and lasts as long as the tab", async () => {
+    await open("#example=voting-1");
+    const large = `# large\n${"# x\n".repeat(1_200_000)}`;
+    await page.evaluate(async (text) => {
+      document.querySelector(".cm-content").focus();
+      const data = new DataTransfer();
+      data.setData("text/plain", text);
+      document.querySelector(".cm-content").dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+    }, large);
+    await page.waitForFunction(() => location.hash === "#local", undefined, { timeout: 60_000 });
+    await page.click("#share");
+    assert.match(await page.locator("#toast").textContent(), /too large to share.*4 MiB/);
+    await page.reload();
+    await page.waitForSelector("html[data-ready]");
+    assert.match(await page.locator(".cm-content").textContent(), /# large/);
+    const pack = (files) => `#s=${deflateRawSync(JSON.stringify({ v: 1, f: files })).toString("base64url")}`;
+    await open(pack([["a.yaml", large]]));
+    assert.match(await page.locator("#toast").textContent(), /holds up to 4 MiB/);
+    for (const names of [[""], ["../../x.yaml"], ["./a.yaml"], ["a.yaml", "a.yaml"], ["notes.txt"]]) {
+      await open(pack(names.map((name) => [name, "a: 1"])));
+      assert.match(await page.locator("#toast").textContent(), /is no name for a file, or is there twice/, String(names));
+    }
+    await open(pack([["a.yaml", "a: 1\na: 2\n"]]));
+    assert.equal(await problems().count(), 1);
+  });
+
+  test("settings with a mistake are a problem, and leave the others", async () => {
+    await open();
+    await page.click('[data-name="coalmine.yaml"]');
+    await page.click(".cm-content");
+    await page.keyboard.press("Control+End");
+    await page.keyboard.type("\nnamespce: x\n");
+    await waitForProblems(2);
+    assert.match(await problems().first().textContent(), /unknown field namespce.*settings from before stay in force.*coalmine\.yaml:\d+:1$/s);
+    assert.match(await problems().nth(1).textContent(), /do not listen on 6379/);
+    assert.equal(await squiggles().first().textContent(), "namespce");
+    assert.equal(await page.locator('[data-name="coalmine.yaml"] .badge.error').textContent(), "1");
+    await page.locator("#graph svg").waitFor();
+    await page.click('[data-name="voting-storage.yaml"]');
+    await page.getByRole("button", { name: /^coalmine\.yaml:/ }).click();
+    await page.locator('[data-name="coalmine.yaml"][aria-selected=true]').waitFor();
+    await picture("13-settings");
+    await accessible("settings");
+  });
+
+  test("a list's entry leads to where the text is now", async () => {
+    await open("#example=voting-3");
+    await page.click("#as-list");
+    await page.click(".cm-content");
+    await page.keyboard.press("Control+Home");
+    await page.keyboard.type("# 1\n# 2\n# 3\n# 4\n# 5\n");
+    await page.waitForTimeout(600);
+    await page.locator(".edges").getByRole("button", { name: "voting-app subset v2-0" }).first().click();
+    assert.match(await page.locator(".cm-activeLine").textContent(), /v2-0/);
+    await page.click("#as-list");
+    // The picture too, with the keyboard.
+    await page.focus('#graph [data-id="workload/Deployment/voting/voting-app-2-0"]');
+    await page.keyboard.press("Enter");
+    assert.match(await page.locator(".cm-activeLine").textContent(), /voting-app-2-0/);
+  });
+
+  test("a file keeps its history, its place and its scroll", async () => {
+    await open("#example=voting-3");
+    const first = page.locator("#tabs [role=tab]").first();
+    await page.click('[data-name="voting-app.yaml"]');
+    await page.click(".cm-content");
+    await page.keyboard.press("Control+Home");
+    await page.keyboard.type("# added\n");
+    await first.focus();
+    await page.keyboard.press("F2");
+    await page.fill("#name-input", "./voting-app.yaml");
+    await page.keyboard.press("Enter");
+    assert.match(await page.locator("#name-hint").textContent(), /inside this playground/);
+    await page.fill("#name-input", "renamed.yaml");
+    await page.keyboard.press("Enter");
+    await page.locator('[data-name="renamed.yaml"]').waitFor();
+    assert.equal(await page.locator(".cm-content").getAttribute("aria-label"), "Text of renamed.yaml");
+    await page.click(".cm-content");
+    for (let i = 0; i < 3 && /# added/.test(await page.locator(".cm-content").textContent()); i++) await page.keyboard.press("Control+z");
+    assert.doesNotMatch(await page.locator(".cm-content").textContent(), /# added/);
+    await page.locator(".cm-scroller").evaluate((scroller) => scroller.scrollTo(0, 900));
+    await page.waitForTimeout(200);
+    await page.click('[data-name="voting-storage.yaml"]');
+    await page.click('[data-name="renamed.yaml"]');
+    await page.waitForFunction(() => Math.abs(document.querySelector(".cm-scroller").scrollTop - 900) < 60);
+    await page.click("#close-file");
+    await page.getByRole("button", { name: "Undo" }).click();
+    assert.equal(await first.getAttribute("data-name"), "renamed.yaml");
+  });
+
+  test("the picture can have more room, and all of it fits", async () => {
+    await open("#example=voting");
+    const width = () => page.locator("#graph").evaluate((pane) => pane.clientWidth);
+    const before = await width();
+    await page.focus("#splitter");
+    await page.keyboard.press("Home");
+    assert.ok((await width()) > before);
+    await page.keyboard.press("End");
+    await page.click("#zoom-fit");
+    assert.ok(await page.locator("#graph").evaluate((pane) => pane.scrollWidth <= pane.clientWidth));
+    await page.dblclick("#splitter");
+    await accessible("splitter");
+    const service = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: b}\nspec: {ports: [{port: 80}]}\n";
+    await open(`#s=${deflateRawSync(JSON.stringify({ v: 1, f: [["a.yaml", service]] })).toString("base64url")}`);
+    assert.match(await page.locator("#graph").textContent(), /begins with a Gateway, a route, or a Service with pods/);
+  });
+
+  test("a phone shows the first page without scrolling to the side", async () => {
+    for (const width of [320, 360, 390]) {
+      await open();
+      await page.setViewportSize({ width, height: 740 });
+      await page.reload();
+      await page.waitForSelector("html[data-ready]");
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+    }
+    await page.screenshot({ path: join(COALMINE_ARTIFACTS, "14-phone.png"), fullPage: true });
+    await accessible("phone");
+  });
+
+  test("without the linter the page says so and stays usable", async () => {
+    const expected = wrong.length;
+    const folder = mkdtempSync(join(tmpdir(), "coalmine-without-"));
+    const other = await serve(folder);
+    try {
+      cpSync(COALMINE_PLAYGROUND, folder, { recursive: true });
+      rmSync(join(folder, "coalmine_bg.wasm"));
+      const opened = await browser.newPage();
+      await opened.route("**/worker.js", (route) => setTimeout(() => void route.continue(), 500));
+      await opened.goto(other.url);
+      await page.close();
+      page = opened;
+      assert.match(await page.locator("#panel-problems").textContent(), /Loading the linter/);
+      await page.waitForSelector("html[data-gone]");
+      assert.match(await page.locator("#panel-problems").textContent(), /^The linter could not be started: .*Reload$/);
+      assert.equal(await page.locator("#count").textContent(), "");
+      assert.equal(await page.locator("#toast").isVisible(), false);
+      await picture("15-gone");
+      await accessible("gone");
+      cpSync(join(COALMINE_PLAYGROUND, "coalmine_bg.wasm"), join(folder, "coalmine_bg.wasm"));
+      await page.getByRole("button", { name: "Reload" }).click();
+      await waitForProblems(1);
+    } finally {
+      await other.stop();
+      rmSync(folder, { recursive: true, force: true });
+      wrong.length = expected;
+    }
   });
 
   test("works offline once it was visited", async () => {

@@ -1,4 +1,5 @@
-//! What the bindings do, without JavaScript: texts in, wire types out. The judgement is the linter's.
+//! What the bindings do, without JavaScript: texts in, wire types out. The judgement is the linter's. Past 500 lines
+//! because the questions' types, whose comments are the package's documentation, stand beside what answers them.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +11,19 @@ use coalmine::mesh::config::MeshConfig;
 use coalmine::render::decide as decision;
 use coalmine::render::route::{self, JsonRoute};
 use coalmine::render::{Units, json};
-use coalmine::route::{Known, Request, Source, follow, trace};
+use coalmine::route::{Known, Request, Source, Unanswerable, follow, trace};
 use coalmine::rule::did_you_mean;
 use coalmine::rules::{RULES, find};
 use coalmine::states::{State, states};
-use coalmine::{File, FileId, Files, Input, Linted, Safety, Settings, fix};
+use coalmine::{Files, Input, Linted, Safety, Settings, fix};
 use coalmine_filter::decide as filter;
 use coalmine_filter::effects::effects;
 use coalmine_filter::token::MIN_KEY_BYTES;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::taken::Taken;
 
 /// What columns and offsets count in results and options.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -71,7 +76,7 @@ pub struct FixOptions {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields = nullable))]
 pub struct GraphOptions {
-    /// A file of the deployment that is meant; the first deployment when it is left out.
+    /// A file or folder of the deployment that is meant; the first deployment when it is left out.
     pub file: Option<String>,
     /// The step of the rollout after which to look; the last that leaves something when it is left out.
     pub step: Option<String>,
@@ -80,9 +85,13 @@ pub struct GraphOptions {
     pub changes: bool,
     /// The heading of a picture; the step's name when it is left out.
     pub title: Option<String>,
-    /// Ids of nodes and edges to draw strongly, such as `taken` of a route.
+    /// Ids of nodes and edges to draw strongly: `taken` of a route. Calls among them that nothing in the manifests
+    /// tells of are added to the graph.
     #[cfg_attr(feature = "ts", ts(as = "Option<Vec<String>>"))]
     pub highlight: Vec<String>,
+    /// Ids of nodes and edges to draw as failing: `failed` of a route. They are added as those of `highlight` are.
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<String>>"))]
+    pub failed: Vec<String>,
     /// What columns and offsets count; `"scalars"` when it is left out.
     #[cfg_attr(feature = "ts", ts(as = "Option<WireUnits>"))]
     pub units: WireUnits,
@@ -93,7 +102,7 @@ pub struct GraphOptions {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields = nullable))]
 pub struct RouteQuestion {
-    /// A file of the deployment that is meant; the first deployment when it is left out.
+    /// A file or folder of the deployment that is meant; the first deployment when it is left out.
     pub file: Option<String>,
     /// The step of the rollout after which to look; the last that leaves something when it is left out.
     pub step: Option<String>,
@@ -130,8 +139,10 @@ pub struct Followed<'a> {
     #[serde(flatten)]
     #[cfg_attr(feature = "ts", ts(flatten))]
     route: JsonRoute<'a>,
-    /// Ids of the nodes and edges of the graph that it takes.
+    /// Ids of the nodes and edges that it takes, in the graph that is asked for with them as `highlight`.
     taken: Vec<String>,
+    /// Ids of the calls that get no answer, or not always, and of what only they lead to; none is in `taken`.
+    failed: Vec<String>,
 }
 
 /// A request to decide about: as the options of `coalmine decide`.
@@ -303,7 +314,11 @@ impl Texts {
             let before = before.and_then(|before| graphs.get(before).cloned());
             let now =
                 if view.chosen < graphs.len() { graphs.swap_remove(view.chosen) } else { Graph::default() };
-            let now = before.map_or_else(|| now.clone(), |before| now.compared_with(&before));
+            let mut now = before.map_or_else(|| now.clone(), |before| now.compared_with(&before));
+            let asked: Vec<Id> = options.highlight.iter().chain(&options.failed).cloned().map(Id).collect();
+            if !asked.is_empty() {
+                crate::taken::complete(&mut now, &asked, &view.mesh(view.chosen));
+            }
             Ok(done(&now, view.files, view.step()))
         })
     }
@@ -313,10 +328,11 @@ impl Texts {
     /// # Errors
     /// As [`Texts::graph`], and when the format is none of these.
     pub fn draw(&self, format: &str, options: &GraphOptions) -> Result<String, String> {
-        let highlight: Vec<Id> = options.highlight.iter().cloned().map(Id).collect();
+        let ids = |names: &[String]| names.iter().cloned().map(Id).collect::<Vec<_>>();
+        let (highlight, failed) = (ids(&options.highlight), ids(&options.failed));
         self.graph(options, |graph, _, step| {
             let title = options.title.as_deref().or(step).unwrap_or_default();
-            let options = Options { title, highlight: &highlight };
+            let options = Options { title, highlight: &highlight, failed: &failed };
             match format {
                 "svg" => Ok(graph.to_svg(&options)),
                 "mermaid" => Ok(graph.to_mermaid()),
@@ -359,29 +375,48 @@ impl Texts {
             let mesh = view.mesh(view.chosen);
             let env = question.keys.iter().map(|(name, key)| (name.clone(), key.clone().into_bytes()));
             let known = Known { now, env: env.collect() };
-            let trace = trace(&mesh, &request, &known).map_err(|error| error.to_string())?;
+            // What the command line calls `--from` is a field here.
+            let in_fields = |error: Unanswerable| error.to_string().replace("--from", "`from`");
+            let trace = trace(&mesh, &request, &known).map_err(in_fields)?;
             let followed = question.follow.then(|| follow(&mesh, &trace, &known));
-            let mut taken = Vec::new();
-            crate::taken::by(&request.from, &trace, &mut taken);
-            crate::taken::onwards(followed.as_deref().unwrap_or_default(), &mut taken);
+            let Taken { taken, failed } =
+                Taken::of(&mesh, &request, &trace, followed.as_deref().unwrap_or_default());
             let step = view.step();
             let route =
                 route::output(view.files, step, &request, &trace, followed.as_deref(), question.units.into());
-            Ok(done(&Followed { route, taken }))
+            Ok(done(&Followed { route, taken, failed }))
         })
     }
 
-    /// The deployment of a file, else the first.
+    /// The deployment that a file or a folder belongs to, or the first when none is named.
     fn deployment(&self, file: Option<&str>) -> Result<Option<Deployment>, String> {
         let mut all = self.deployments()?;
-        let file = file.map(clean).unwrap_or_default();
-        let folder = file.strip_suffix(CONFIG).map(|folder| folder.trim_end_matches('/'));
-        let own = all.iter().position(|deployment| {
-            let is_own =
-                |(id, other): (FileId, &File)| other.name() == file && !deployment.files.is_context(id);
-            folder == Some(&deployment.settings.base) || deployment.files.iter().any(is_own)
+        let name = file.map(|name| clean(name).trim_end_matches('/')).filter(|name| !name.is_empty());
+        let Some(name) = name else {
+            return Ok(if all.is_empty() { None } else { Some(all.swap_remove(0)) });
+        };
+        let is_own = |deployment: &Deployment| {
+            let mut files = deployment.files.iter();
+            files.any(|(id, file)| file.name() == name && !deployment.files.is_context(id))
+        };
+        if let Some(own) = all.iter().position(is_own) {
+            return Ok(Some(all.swap_remove(own)));
+        }
+        let is_folder = self.0.keys().any(|file| below(file, name));
+        if !is_folder && !self.0.contains_key(name) {
+            return Err(format!("there is no file `{name}`"));
+        }
+        // Settings, a folder, or a file that is no manifest: the nearest settings say whose it is.
+        let folder = if is_folder { name } else { name.rsplit_once('/').map_or("", |(folder, _)| folder) };
+        let mut folders = std::iter::successors(Some(folder), |folder| {
+            (!folder.is_empty()).then(|| folder.rsplit_once('/').map_or("", |(above, _)| above))
         });
-        Ok(if all.is_empty() { None } else { Some(all.swap_remove(own.unwrap_or(0))) })
+        let settings = |folder: &str| match folder {
+            "" => CONFIG.to_owned(),
+            folder => format!("{folder}/{CONFIG}"),
+        };
+        let base = folders.find(|folder| self.0.contains_key(&settings(folder))).unwrap_or_default();
+        Ok(all.into_iter().find(|deployment| deployment.settings.base == base))
     }
 
     fn state<T>(
@@ -476,6 +511,24 @@ impl<'v> View<'v> {
     }
 }
 
+/// Whether a file is in a folder or below it.
+fn below(file: &str, folder: &str) -> bool {
+    file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Reads options out of JSON; what is `null` is the default, as what is left out.
+///
+/// # Errors
+/// When it is no object, or has fields that are unknown or of another type.
+pub fn options<T: DeserializeOwned>(what: &str, json: &str) -> Result<T, String> {
+    let wrong = |error: serde_json::Error| format!("{what}: {error}");
+    let Value::Object(mut fields) = serde_json::from_str(json).map_err(wrong)? else {
+        return Err(format!("{what}: not a plain object"));
+    };
+    fields.retain(|_, value| !value.is_null());
+    serde_json::from_value(Value::Object(fields)).map_err(wrong)
+}
+
 /// A name without `./` before it.
 fn clean(name: &str) -> &str {
     name.trim_start_matches("./")
@@ -547,163 +600,4 @@ pub fn explain(id: &str) -> Result<RulePage, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ROUTE: &str = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: shop}\nspec:\n  \
-                         hosts: [shop]\n  http:\n  - route:\n    - destination: {host: shop, subset: v2}\n      \
-                         weight: 50\n  - route:\n    - destination: {host: shop}\n";
-
-    fn texts(files: &[(&str, &str)]) -> Texts {
-        let mut texts = Texts::default();
-        for (name, text) in files {
-            texts.set(name, (*text).to_owned());
-        }
-        texts
-    }
-
-    fn rules(texts: &Texts) -> Vec<String> {
-        let rules =
-            |report: &json::Output<'_>| report.diagnostics.iter().map(|d| d.rule.to_owned()).collect();
-        texts.lint(&LintOptions::default(), rules).unwrap()
-    }
-
-    #[test]
-    fn files_can_be_replaced_and_removed() {
-        let mut texts = texts(&[("./a.yaml", "a: 1\na: 2\n")]);
-        assert_eq!(rules(&texts), ["duplicate-key"]);
-        texts.set("a.yaml", "a: 1\n".into());
-        assert_eq!(rules(&texts), [""; 0]);
-        assert_eq!(texts.names().collect::<Vec<_>>(), ["a.yaml"]);
-        assert!(texts.remove("./a.yaml"));
-        assert!(!texts.remove("a.yaml"));
-    }
-
-    #[test]
-    fn settings_are_a_file_among_the_files() {
-        let duplicate = ("shop/a.yaml", "a: 1\na: 2\n");
-        assert_eq!(
-            rules(&texts(&[duplicate, ("shop/coalmine.yaml", "rules: {duplicate-key: off}")])),
-            [""; 0]
-        );
-        assert_eq!(rules(&texts(&[duplicate, ("eu/coalmine.yaml", "rules: {duplicate-key: off}")])).len(), 1);
-        let broken = texts(&[duplicate, ("shop/coalmine.yaml", "rules: {duplicate: off}")]);
-        let error = broken.lint(&LintOptions::default(), |_| ()).unwrap_err();
-        assert!(error.starts_with("shop/coalmine.yaml: unknown rule `duplicate`"), "{error}");
-    }
-
-    #[test]
-    fn one_finding_is_fixed_and_a_stale_one_is_refused() {
-        let texts = texts(&[("route.yaml", ROUTE)]);
-        for units in [WireUnits::Scalars, WireUnits::Utf16] {
-            let finding: Finding = texts
-                .lint(&LintOptions { units }, |report| {
-                    let fixable = report.diagnostics.iter().find(|d| d.fix.is_some()).unwrap();
-                    serde_json::from_value(serde_json::to_value(fixable).unwrap()).unwrap()
-                })
-                .unwrap();
-            let mut options = FixOptions { finding: Some(finding), units, ..FixOptions::default() };
-            let fixed = texts.fix(&options).unwrap();
-            assert_eq!((fixed.applied, fixed.files.len()), (1, 1));
-            assert_ne!(fixed.files[0].text, ROUTE);
-            options.finding.as_mut().unwrap().range.start.offset += 1;
-            assert!(texts.fix(&options).is_err());
-        }
-    }
-
-    fn voting() -> Texts {
-        let mut texts = Texts::default();
-        add_folder(std::path::Path::new("../manifests/voting"), "", &mut texts);
-        texts
-    }
-
-    fn add_folder(folder: &std::path::Path, prefix: &str, texts: &mut Texts) {
-        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            match entry.file_type().unwrap().is_dir() {
-                true => add_folder(&entry.path(), &format!("{name}/"), texts),
-                false => texts.set(&name, std::fs::read_to_string(entry.path()).unwrap()),
-            }
-        }
-    }
-
-    #[test]
-    fn steps_are_those_of_the_deployment_of_a_file() {
-        let mut texts = voting();
-        let steps = ["1-deploy", "2-update", "3-canary", "4-finalize", "5-clean-up"];
-        assert_eq!(texts.steps(None).unwrap(), steps);
-        texts.set("other/coalmine.yaml", "namespace: other\n".into());
-        texts.set("other/a.yaml", ROUTE.into());
-        assert_eq!(texts.steps(Some("other/a.yaml")).unwrap(), [""; 0]);
-        assert_eq!(texts.steps(Some("other/coalmine.yaml")).unwrap(), [""; 0]);
-        assert_eq!(texts.steps(Some("coalmine.yaml")).unwrap(), steps);
-        let options = GraphOptions { step: Some("6".into()), ..GraphOptions::default() };
-        let error = texts.draw("svg", &options).unwrap_err();
-        assert!(error.starts_with("there is no step `6`; the steps are 1-deploy, 2-update"), "{error}");
-    }
-
-    #[test]
-    fn a_request_takes_nodes_and_edges_that_are_in_the_graph() {
-        let texts = voting();
-        let step = Some("3-canary".to_owned());
-        let taken = |cookie: &str| {
-            let question = RouteQuestion {
-                step: step.clone(),
-                to: "http://voting.example/".into(),
-                cookie: Some(cookie.into()),
-                follow: true,
-                ..RouteQuestion::default()
-            };
-            texts.route(&question, 0, |followed| followed.taken.clone()).unwrap()
-        };
-        let canary = taken("featureflag=on");
-        let workload = |name: &str| format!("workload/Deployment/voting/{name}");
-        for name in ["voting-app-2-0", "voting-analytics-2-0", "voting-storage-2-0"] {
-            assert!(canary.contains(&workload(name)), "{name}: {canary:#?}");
-        }
-        assert!(
-            !canary.iter().any(|id| id.contains("1-0") || id.starts_with("host/voting-app.")),
-            "{canary:#?}"
-        );
-        assert!(taken("").contains(&workload("voting-app-1-0")));
-        let options = GraphOptions { step, ..GraphOptions::default() };
-        let known: Vec<String> = texts
-            .graph(&options, |graph, _, _| {
-                let nodes = graph.nodes.iter().map(|node| node.id.0.clone());
-                nodes.chain(graph.edges.iter().map(|edge| edge.id.0.clone())).collect()
-            })
-            .unwrap();
-        for id in canary {
-            assert!(known.contains(&id), "{id} is not in the graph: {known:#?}");
-        }
-    }
-
-    #[test]
-    fn the_filter_decides_by_the_shipped_configuration() {
-        let config = include_str!("../../manifests/voting-flag/istio-ingress/20-coalmine-filter.yaml");
-        let variant = |cookie: &str| {
-            let question = DecideQuestion { cookie: Some(cookie.into()), ..DecideQuestion::default() };
-            let json = decide(config, &question, 0, &mut || [7; 16], |answer| serde_json::to_value(answer));
-            json.unwrap().unwrap()["flags"][0]["reason"].clone()
-        };
-        assert_eq!(variant("theme=dark; featureflag=on"), "optin");
-        assert_ne!(variant("theme=dark"), "optin");
-        let error = decide(
-            "subject: []",
-            &DecideQuestion { subject: Some("ann".into()), ..DecideQuestion::default() },
-            0,
-            &mut || [7; 16],
-            |_| (),
-        );
-        assert_eq!(error.unwrap_err(), "this configuration has no subject");
-    }
-
-    #[test]
-    fn an_unknown_rule_has_a_suggestion() {
-        assert_eq!(
-            explain("unknown-subst").err().unwrap(),
-            "there is no rule `unknown-subst`; did you mean `unknown-subset`?"
-        );
-        assert!(explain("unknown-subset").unwrap().markdown.contains("## What it does"));
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ extern "C" {
 }
 
 /// Says what happened before the module traps: a trap alone is `unreachable` and nothing else.
-#[wasm_bindgen(start, skip_typescript)]
+#[wasm_bindgen(start, private)]
 fn start() {
     std::panic::set_hook(Box::new(|panic| {
         console_error(&format!(
@@ -44,7 +44,7 @@ fn from_js<T: DeserializeOwned + Default>(what: &str, value: &JsValue) -> Result
     }
     let text = js_sys::JSON::stringify(value).ok().and_then(|text| text.as_string());
     let text = text.ok_or_else(|| JsError::new(&format!("{what}: not a plain object")))?;
-    serde_json::from_str(&text).map_err(|error| JsError::new(&format!("{what}: {error}")))
+    api::options(what, &text).map_err(error)
 }
 
 fn error(message: String) -> JsError {
@@ -107,14 +107,14 @@ impl Linter {
 
     /// The steps of the rollout that the deployment of a file goes through; none without a rollout.
     ///
-    /// @throws when a `coalmine.yaml` that governs a file cannot be used.
+    /// @throws when a `coalmine.yaml` that governs a file cannot be used, or there is no such file.
     pub fn steps(&self, file: Option<String>) -> Result<Vec<String>, JsError> {
         self.texts().steps(file.as_deref()).map_err(error)
     }
 
     /// The routing graph of a state: the same as `coalmine graph --format json`.
     ///
-    /// @throws when a `coalmine.yaml` cannot be used, or there is no such step.
+    /// @throws when a `coalmine.yaml` cannot be used, or there is no such step or file.
     #[wasm_bindgen(unchecked_return_type = "Graph")]
     pub fn graph(
         &self,
@@ -130,7 +130,7 @@ impl Linter {
     /// The routing graph of a state as a picture: the same as `coalmine graph`.
     ///
     /// @param format `svg` for a page, `mermaid` and `dot` for those tools.
-    /// @throws when a `coalmine.yaml` cannot be used, or there is no such step.
+    /// @throws when a `coalmine.yaml` cannot be used, or there is no such step or file.
     pub fn draw(
         &self,
         #[wasm_bindgen(unchecked_param_type = "\"svg\" | \"mermaid\" | \"dot\"")] format: &str,
@@ -142,7 +142,8 @@ impl Linter {
 
     /// Follows a request hop by hop: the same as `coalmine route --format json`, and the way in the graph.
     ///
-    /// @throws when a `coalmine.yaml` cannot be used, the request is none, or nothing in the state can send it.
+    /// @throws when a `coalmine.yaml` cannot be used, there is no such step or file, the request is none, or nothing in the
+    /// state can send it.
     #[wasm_bindgen(unchecked_return_type = "Followed")]
     pub fn route(
         &self,

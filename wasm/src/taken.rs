@@ -1,49 +1,150 @@
-//! The way of a request in the graph: the ids of the nodes and edges that it takes. Knows both models, nothing of
-//! JavaScript.
+//! The way of a request in the graph: the ids of the nodes and edges that it takes, and of those where it fails. What
+//! the graph does not have is added to it, for a request can be one that nothing in the manifests tells of. Knows both
+//! models, nothing of JavaScript.
 
 use coalmine::ResourceName;
-use coalmine::graph::Id;
-use coalmine::route::{Followed, HopKind, Outcome, Path, Source, Trace};
+use coalmine::graph::{Edge, EdgeKind, Graph, Id, Node, NodeKind, Way};
+use coalmine::mesh::Mesh;
+use coalmine::mesh::host::resolve_short_name;
+use coalmine::route::{End, Followed, HopKind, Outcome, Path, Request, Source, Trace};
+use coalmine::rule::name_of;
 
-/// Adds what a request takes.
-pub(crate) fn by(from: &Source, trace: &Trace, taken: &mut Vec<String>) {
-    for path in &trace.paths {
-        let caller = match gateway(path) {
-            Some(gateway) => {
-                let outside = Id::outside();
-                add(taken, Id::edge(&outside, &gateway));
-                add(taken, outside);
-                add(taken, gateway.clone());
-                gateway
-            }
-            None => match from {
-                Source::Workload { kind, namespace, name } => {
-                    let kind = cased(kind);
-                    let caller = Id::workload(&kind, namespace, name);
-                    add(taken, caller.clone());
-                    caller
+/// What a request takes. No id is in both lists.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// Where it goes.
+    pub taken: Vec<String>,
+    /// The calls that get no answer, or not always, and what only they lead to.
+    pub failed: Vec<String>,
+}
+
+impl Taken {
+    /// The way of a request, and of the calls that pods make on behalf of it.
+    pub(crate) fn of(mesh: &Mesh<'_>, request: &Request, trace: &Trace, calls: &[Followed]) -> Self {
+        let mut walk = Walk { mesh, good: Vec::new(), bad: Vec::new(), bad_calls: Vec::new() };
+        walk.request(request, trace);
+        walk.onwards(calls);
+        let Walk { mut good, mut bad, bad_calls, .. } = walk;
+        // A call fails when any of it does; what it leads to only when nothing else reaches it.
+        good.retain(|id| !bad_calls.contains(id));
+        bad.retain(|id| !good.contains(id));
+        bad.extend(bad_calls);
+        let unique = |ids: Vec<Id>| {
+            let mut known: Vec<String> = Vec::new();
+            for Id(id) in ids {
+                if !known.contains(&id) {
+                    known.push(id);
                 }
-                _ => Id::mesh(),
-            },
+            }
+            known
         };
-        for outcome in path.outcomes.iter().chain(&path.mirrors) {
-            arrive(&caller, outcome, taken);
-        }
+        Self { taken: unique(good), failed: unique(bad) }
     }
 }
 
-/// Adds what the calls take that pods make on behalf of it.
-pub(crate) fn onwards(calls: &[Followed], taken: &mut Vec<String>) {
-    for call in calls {
-        let caller = workload(&call.client.object);
-        if let Ok(trace) = &call.trace {
-            add(taken, caller.clone());
-            for outcome in trace.paths.iter().flat_map(|path| path.outcomes.iter().chain(&path.mirrors)) {
-                arrive(&caller, outcome, taken);
+struct Walk<'w, 'a> {
+    mesh: &'w Mesh<'a>,
+    good: Vec<Id>,
+    bad: Vec<Id>,
+    bad_calls: Vec<Id>,
+}
+
+impl Walk<'_, '_> {
+    fn request(&mut self, request: &Request, trace: &Trace) {
+        for path in &trace.paths {
+            let asked = self.asked(request);
+            if let Source::Workload { kind, namespace, name } = &request.from {
+                let caller = self.client(kind, namespace, name);
+                self.good.push(caller.clone());
+                self.outcomes(&caller, &asked, path);
+                continue;
+            }
+            let Some(gateway) = gateway(path) else { continue };
+            let (outside, entry) = (Id::outside(), Id::edge(&Id::outside(), &gateway));
+            self.good.push(outside);
+            // The gateway itself answers that there is nothing: no line leads on from it.
+            if path.outcomes.iter().any(|outcome| outcome.host.is_none() && is_failure(&outcome.end)) {
+                self.bad_calls.push(entry);
+                self.bad.push(gateway);
+                continue;
+            }
+            self.good.extend([entry, gateway.clone()]);
+            self.outcomes(&gateway, &asked, path);
+        }
+    }
+
+    fn onwards(&mut self, calls: &[Followed]) {
+        for call in calls {
+            let caller = workload(&call.client.object);
+            if let Ok(trace) = &call.trace {
+                self.good.push(caller.clone());
+                let asked = self.asked(&call.call.request);
+                for path in &trace.paths {
+                    self.outcomes(&caller, &asked, path);
+                }
+            }
+            self.onwards(&call.calls);
+        }
+    }
+
+    fn outcomes(&mut self, caller: &Id, asked: &Id, path: &Path) {
+        for outcome in path.outcomes.iter().chain(&path.mirrors) {
+            self.outcome(caller, asked, outcome);
+        }
+    }
+
+    fn outcome(&mut self, caller: &Id, asked: &Id, outcome: &Outcome) {
+        let fails = is_failure(&outcome.end);
+        let called = match (&outcome.host, &outcome.subset) {
+            // The host of a subset stands for the pods of all versions.
+            (Some(host), Some((subset, _))) => Id::subset(host, subset),
+            (Some(host), None) => Id::host(host),
+            // No route leads on: the call fails on the way to what it asks for.
+            (None, _) if fails => asked.clone(),
+            (None, _) => return,
+        };
+        let call = Id::edge(caller, &called);
+        if fails {
+            self.bad_calls.push(call);
+        } else {
+            self.good.push(call);
+        }
+        for endpoint in &outcome.endpoints {
+            let workload = workload(&endpoint.workload.object);
+            let behind = [Id::edge(&called, &workload), workload];
+            if fails || is_failure(&endpoint.end) {
+                self.bad.extend(behind);
+            } else {
+                self.good.extend(behind);
             }
         }
-        onwards(&call.calls, taken);
+        if fails { self.bad.push(called) } else { self.good.push(called) }
     }
+
+    /// The host that is dialled.
+    fn asked(&self, request: &Request) -> Id {
+        let namespace = match &request.from {
+            Source::Workload { namespace, .. } => Some(namespace.as_str()),
+            _ => None,
+        };
+        let full = resolve_short_name(&request.host, namespace.unwrap_or_default(), &self.mesh.config.domain);
+        let host = self.mesh.registry.find(&full, namespace);
+        Id::host(host.map_or(full.as_str(), |host| &host.name))
+    }
+
+    /// A workload as its object writes it: a request may name the kind in any case.
+    fn client(&self, kind: &str, namespace: &str, name: &str) -> Id {
+        let own = self.mesh.workloads.iter().map(|(_, workload)| workload.resource).find(|resource| {
+            resource.kind.value.eq_ignore_ascii_case(kind)
+                && resource.namespace() == namespace
+                && resource.name.value == name
+        });
+        Id::workload(own.map_or(kind, |resource| resource.kind.value.as_str()), namespace, name)
+    }
+}
+
+fn is_failure(end: &End) -> bool {
+    matches!(end, End::Failed(_))
 }
 
 fn gateway(path: &Path) -> Option<Id> {
@@ -56,40 +157,99 @@ fn workload(object: &ResourceName) -> Id {
     Id::workload(&object.kind, object.namespace.as_deref().unwrap_or_default(), &object.name)
 }
 
-/// A kind as objects write it: a request may name it in any case.
-fn cased(kind: &str) -> String {
-    let known = [
-        "Deployment",
-        "StatefulSet",
-        "DaemonSet",
-        "ReplicaSet",
-        "CronJob",
-        "Job",
-        "Pod",
-        "Rollout",
-        "WorkloadEntry",
-    ];
-    known.into_iter().find(|name| name.eq_ignore_ascii_case(kind)).unwrap_or(kind).to_owned()
+/// What the label of a call says that is drawn only because somebody asks.
+const ASKED: &str = "this request";
+
+/// Adds what a graph does not have of these ids: calls, hosts and workloads of a request that nothing in the
+/// manifests tells of. Ids that mean nothing in this state are left out.
+pub(crate) fn complete(graph: &mut Graph, ids: &[Id], mesh: &Mesh<'_>) {
+    for id in ids {
+        match id.0.split_once(" -> ") {
+            Some((from, to)) => connect(graph, id, &Id(from.to_owned()), &Id(to.to_owned()), mesh),
+            None => drop(ensure(graph, id, mesh)),
+        }
+    }
 }
 
-fn arrive(caller: &Id, outcome: &Outcome, taken: &mut Vec<String>) {
-    let Some(name) = &outcome.host else { return };
-    // The host of a subset stands for the pods of all versions.
-    let called = match &outcome.subset {
-        Some((subset, _)) => Id::subset(name, subset),
-        None => Id::host(name),
+fn connect(graph: &mut Graph, id: &Id, from: &Id, to: &Id, mesh: &Mesh<'_>) {
+    if graph.edges.iter().any(|edge| edge.id == *id) {
+        return;
+    }
+    let (Some(caller), Some(called)) = (ensure(graph, from, mesh), ensure(graph, to, mesh)) else { return };
+    let kind = match caller {
+        NodeKind::Host | NodeKind::Subset => EdgeKind::Selects,
+        _ => EdgeKind::Route,
     };
-    add(taken, Id::edge(caller, &called));
-    for endpoint in &outcome.endpoints {
-        let workload = workload(&endpoint.workload.object);
-        add(taken, Id::edge(&called, &workload));
-        add(taken, workload);
-    }
-    add(taken, called);
+    let asked = Way { when: ASKED.to_owned(), weight: None, port: None, by: None, span: None };
+    let called = graph.node(if called == NodeKind::Workload { from } else { to });
+    graph.edges.push(Edge {
+        id: id.clone(),
+        kind,
+        from: from.clone(),
+        to: to.clone(),
+        span: called.and_then(|node| node.span),
+        ways: if kind == EdgeKind::Route { vec![asked] } else { Vec::new() },
+        tls: None,
+        tls_reason: String::new(),
+        crosses: false,
+        change: None,
+        before: None,
+    });
 }
 
-fn add(taken: &mut Vec<String>, id: Id) {
-    if !taken.contains(&id.0) {
-        taken.push(id.0);
+/// The kind of a node, which is added when it can be.
+fn ensure(graph: &mut Graph, id: &Id, mesh: &Mesh<'_>) -> Option<NodeKind> {
+    if let Some(node) = graph.node(id) {
+        return Some(node.kind);
     }
+    let node = make(id, mesh)?;
+    let kind = node.kind;
+    graph.nodes.push(node);
+    Some(kind)
+}
+
+fn make(id: &Id, mesh: &Mesh<'_>) -> Option<Node> {
+    let node = |kind, name: &str| Node {
+        id: id.clone(),
+        kind,
+        name: name.to_owned(),
+        namespace: None,
+        facts: Vec::new(),
+        resource: None,
+        span: None,
+        version: None,
+        island: None,
+        is_idle: false,
+        is_missing: false,
+        is_external: false,
+        change: None,
+    };
+    if let Some(name) = id.0.strip_prefix("host/") {
+        let Some(host) = mesh.registry.find(name, None) else {
+            return Some(Node { is_missing: true, ..node(NodeKind::Host, name) });
+        };
+        let short = name.strip_suffix(&format!(".{}.svc.{}", host.namespace(), mesh.config.domain));
+        return Some(Node {
+            namespace: Some(host.namespace().to_owned()),
+            facts: host.ports.iter().map(|p| format!(":{} {}", p.number, p.protocol.as_str())).collect(),
+            resource: Some(name_of(host.resource)),
+            span: Some(host.resource.name.span),
+            is_external: host.is_external(),
+            ..node(NodeKind::Host, short.unwrap_or(name))
+        });
+    }
+    let of_workload = |resource: &coalmine::resource::Resource| {
+        *id == Id::workload(&resource.kind.value, resource.namespace(), &resource.name.value)
+    };
+    let (_, workload) = mesh.workloads.iter().find(|(_, workload)| of_workload(workload.resource))?;
+    let resource = workload.resource;
+    let version = workload.version().map(|version| version.value.clone());
+    Some(Node {
+        namespace: Some(resource.namespace().to_owned()),
+        facts: vec![resource.kind.value.clone()],
+        resource: Some(name_of(resource)),
+        span: Some(resource.name.span),
+        version,
+        ..node(NodeKind::Workload, &resource.name.value)
+    })
 }

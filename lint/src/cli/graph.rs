@@ -73,7 +73,7 @@ pub(crate) fn run(args: &GraphArgs, common: &Common) -> Result<Exit> {
             _ => now,
         };
         let title = args.title.as_deref().or(view.step()).unwrap_or("Routing");
-        let options = Options { title, highlight: &[] };
+        let options = Options { title, ..Options::default() };
         let text = match args.format() {
             GraphFormat::Svg => graph.to_svg(&options),
             GraphFormat::Mermaid => graph.to_mermaid(),

@@ -1,6 +1,7 @@
 //! The picture as SVG: self-contained, without scripts, ids and external fonts, so that it can stand in a README and,
 //! several times, in one page. Colours are classes with a media query and not variables: not every renderer knows
-//! those. Nothing is told by colour alone. Names are user input and are escaped.
+//! those. Nothing is told by colour alone. Names are user input and are escaped. Past 500 lines because every sign of the
+//! picture is drawn here.
 
 mod legend;
 mod style;
@@ -17,25 +18,33 @@ use super::{Change, EdgeKind, Graph, Id, Node, NodeKind, Options, Tls};
 
 const NOTHING: &str = "Nothing here: no gateway, no route, and no Service with pods.";
 
+/// The classes of what a request fails at.
+const FAILED: &str = " on failed";
+
+/// How far before the lock of a line, or its tip, the cross stands.
+const CROSS: f64 = 15.0;
+
 pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
     let picture = Picture::of(graph);
     let layout = layout(&picture);
-    let legend = legend::legend(graph, &picture, layout.width.max(420.0));
+    let has_failed = !options.failed.is_empty();
+    let legend = legend::legend(graph, &picture, has_failed, layout.width.max(420.0));
     let title = if options.title.is_empty() { "Routing" } else { options.title };
     let nothing = if picture.cards.is_empty() { width(NOTHING, SMALL) + 32.0 } else { 0.0 };
     let total_width =
         layout.width.max(width(title, HEADING) * 1.1 + 40.0).max(legend.width).max(nothing).ceil();
     let height = (layout.height + if picture.cards.is_empty() { 28.0 } else { 16.0 } + legend.height).ceil();
     let mut out = String::new();
-    let focus = if options.highlight.is_empty() { "" } else { " focus" };
+    let focus = if options.highlight.is_empty() && options.failed.is_empty() { "" } else { " focus" };
     let _ = writeln!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"coalmine-graph{focus}\" role=\"img\" aria-label=\"{title}\" \
          viewBox=\"0 0 {total_width} {height}\" width=\"{total_width}\" height=\"{height}\">\n<title>{title}</title>\n\
-         <desc>{}</desc>\n<style>\n{}</style>\n<rect class=\"page\" width=\"{total_width}\" height=\"{height}\" rx=\"8\"/>\n\
+         <desc>{}</desc>\n<style>\n{}{}</style>\n<rect class=\"page\" width=\"{total_width}\" height=\"{height}\" rx=\"8\"/>\n\
          <text class=\"heading\" x=\"16\" y=\"{HEADER}\">{title}</text>",
         escape(&description(&picture)),
         style::STYLE,
+        if has_failed { style::FAILED } else { "" },
         title = escape(title),
     );
     let drawing = Drawing { graph, picture: &picture, layout: &layout, options };
@@ -130,9 +139,23 @@ impl Drawing<'_, '_> {
         self.picture.cards.get(card).map(|card| card.node.kind)
     }
 
-    /// ` on` for what is highlighted.
+    /// ` on` for what is highlighted, ` on failed` for what fails.
     fn focus<'i>(&self, ids: impl IntoIterator<Item = &'i Id>) -> &'static str {
-        if ids.into_iter().any(|id| self.options.highlight.contains(id)) { " on" } else { "" }
+        let mut focus = "";
+        for id in ids {
+            if self.options.failed.contains(id) {
+                return FAILED;
+            }
+            if self.options.highlight.contains(id) {
+                focus = " on";
+            }
+        }
+        focus
+    }
+
+    /// The classes of a line.
+    fn focus_of(&self, link: &Link<'_>) -> &'static str {
+        self.focus(link.edges.iter().map(|edge| &edge.id))
     }
 
     fn bands(&self, out: &mut String) {
@@ -168,7 +191,7 @@ impl Drawing<'_, '_> {
             EdgeKind::Selects => " selects",
         };
         let change = link.change.map(|change| format!(" {}", change.as_str())).unwrap_or_default();
-        let focus = self.focus(link.edges.iter().map(|edge| &edge.id));
+        let focus = self.focus_of(link);
         let _ = write!(out, "<g class=\"{part}{kind}{color}{change}{focus}\">");
         for edge in &link.edges {
             let _ = write!(out, "<g data-id=\"{}\">", escape(&edge.id.0));
@@ -233,7 +256,8 @@ impl Drawing<'_, '_> {
 
     /// The label and the lock, above all lines.
     fn marks(&self, out: &mut String, link: &Link<'_>, route: &Route) {
-        if route.label.is_none() && link.tls.is_none() && !link.is_signed {
+        let fails = self.focus_of(link) == FAILED;
+        if route.label.is_none() && link.tls.is_none() && !link.is_signed && !fails {
             return;
         }
         self.open(out, link, "marks");
@@ -256,6 +280,12 @@ impl Drawing<'_, '_> {
         }
         if let Some(change) = link.change.filter(|_| link.is_signed) {
             out.push_str(&badge(change, route.sign.0, route.sign.1));
+        }
+        if fails {
+            // Before the lock, which may be the reason.
+            let (x, y) = if link.tls.is_some() { route.lock } else { route.tip };
+            let back = if route.points_left { CROSS } else { -CROSS };
+            out.push_str(&cross(x + back, y));
         }
         self.close(out, link);
     }
@@ -329,6 +359,9 @@ impl Drawing<'_, '_> {
         }
         if let Some(change) = node.change {
             out.push_str(&badge(change, rect.right() - 1.0, rect.y + 0.5));
+        }
+        if focus == FAILED {
+            out.push_str(&cross(rect.right() - 1.0, rect.bottom() - 0.5));
         }
         out.push_str("</g>\n");
     }
@@ -423,6 +456,16 @@ pub(super) fn lock(tls: Tls, x: f64, y: f64) -> String {
         number(x),
         number(y),
         tls_words(tls)
+    )
+}
+
+/// A cross in a circle: the request gets no answer here.
+pub(super) fn cross(x: f64, y: f64) -> String {
+    format!(
+        "<g class=\"badge fails\" transform=\"translate({} {})\"><title>the request fails here</title><circle r=\"6.5\"/>\
+         <path d=\"M-2.8 -2.8L2.8 2.8M2.8 -2.8L-2.8 2.8\"/></g>",
+        number(x),
+        number(y),
     )
 }
 

@@ -522,7 +522,7 @@ fn every_node_and_way_says_where_it_is_written() {
 fn what_is_highlighted_stands_out() {
     let graph = islands("b");
     let path = [Id::gateway("shop", "edge")];
-    let svg = graph.to_svg(&Options { title: "x", highlight: &path });
+    let svg = graph.to_svg(&Options { title: "x", highlight: &path, failed: &[] });
     assert!(svg.contains("class=\"node gateway on\" data-id=\"gateway/shop/edge\""), "{svg}");
     assert_eq!(svg.matches(" on\"").count(), 1);
     assert!(svg.contains("class=\"coalmine-graph focus\""));
@@ -532,7 +532,7 @@ fn what_is_highlighted_stands_out() {
 fn the_formats_show_the_same_picture() {
     let graph = islands("b");
     insta::assert_snapshot!("mermaid", graph.to_mermaid());
-    insta::assert_snapshot!("dot", graph.to_dot(&Options { title: "shop", highlight: &[] }));
+    insta::assert_snapshot!("dot", graph.to_dot(&Options { title: "shop", ..Options::default() }));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::reach::route_kinds;
 use super::registry::{Host, Port, Protocol};
 use super::routes::{Target, VirtualService};
 use super::security::{Decision, Mode, Scope};
+use super::ways::{Way, Ways};
 use super::workloads::{Proxy, Workload, WorkloadId};
 use crate::resource::Spec;
 
@@ -173,13 +174,11 @@ pub struct Meeting<'m, 'a> {
     pub route: Option<(&'m VirtualService<'a>, &'m Target<'a>)>,
 }
 
-/// One way to the pods of a host.
-type Way<'m, 'a> = Option<(&'m VirtualService<'a>, &'m Target<'a>)>;
-
 /// Every host whose pods can be judged.
 #[derive(Debug)]
 pub struct Servers<'m, 'a> {
     mesh: &'m Mesh<'a>,
+    ways: Ways<'m, 'a>,
     hosts: Vec<&'m Host<'a>>,
     by_namespace: FxHashMap<&'a str, Vec<&'m Host<'a>>>,
     /// By what some of their pods accept, so that a rule for all hosts need not look at all of them.
@@ -190,8 +189,13 @@ impl<'m, 'a> Servers<'m, 'a> {
     /// Collects the hosts.
     #[must_use]
     pub fn new(mesh: &'m Mesh<'a>) -> Self {
-        let mut servers =
-            Self { mesh, hosts: Vec::new(), by_namespace: FxHashMap::default(), by_mode: Vec::new() };
+        let mut servers = Self {
+            mesh,
+            ways: Ways::new(mesh),
+            hosts: Vec::new(),
+            by_namespace: FxHashMap::default(),
+            by_mode: Vec::new(),
+        };
         for host in mesh.registry.iter().filter(|host| host.selects_pods() && !host.is_external()) {
             let mut modes: Vec<Option<Mode>> = Vec::new();
             for port in &host.ports {
@@ -321,8 +325,8 @@ impl<'m, 'a> Servers<'m, 'a> {
         }
     }
 
-    /// How calls to a port get to the pods: through each routed subset, and without one unless every
-    /// route names one.
+    /// How calls of anybody who may use a rule get to a port's pods: through each routed subset, and without one
+    /// where somebody gets no rule that names one. [`Ways::of`] is for one client.
     #[must_use]
     pub fn ways(
         &self,
@@ -347,11 +351,7 @@ impl<'m, 'a> Servers<'m, 'a> {
         let (with_subset, plain): (Vec<_>, Vec<_>) =
             routes.filter(leads_here).partition(|(_, target)| target.subset().is_some());
         let mut ways: Vec<Way<'m, 'a>> = Vec::new();
-        let caller = client.namespace.unwrap_or(host.namespace());
-        let routed = route_kinds(port).iter().any(|kind| {
-            mesh.routes.serving(caller, &host.name, *kind).iter().any(|service| service.count(*kind) > 0)
-        });
-        if !plain.is_empty() || !routed {
+        if !plain.is_empty() || self.is_plain_for_some(client, host, port) {
             ways.push(None);
         }
         let mut seen: FxHashSet<&str> = FxHashSet::default();
@@ -362,6 +362,27 @@ impl<'m, 'a> Servers<'m, 'a> {
             }
         }
         ways
+    }
+
+    /// Whether some client gets no rule for the port: the one that is meant, or any pod beside the host's own.
+    fn is_plain_for_some(&self, client: Client<'_>, host: &Host<'a>, port: &Port<'a>) -> bool {
+        let mesh = self.mesh;
+        let namespace = client.namespace.unwrap_or(host.namespace());
+        let routed = route_kinds(port).iter().any(|kind| {
+            mesh.routes.serving(namespace, &host.name, *kind).iter().any(|service| service.count(*kind) > 0)
+        });
+        let is_plain = |labels| self.ways.is_plain(namespace, Some(labels), host, port);
+        if !routed {
+            return true;
+        }
+        if let Some(labels) = client.labels {
+            return is_plain(labels);
+        }
+        let others = mesh.workloads.in_namespace(namespace).iter().filter(|id| !host.workloads.contains(id));
+        others.filter_map(|id| mesh.workloads.get(*id)).any(|workload| {
+            let has_sidecar = matches!(workload.proxy, Proxy::Sidecar | Proxy::Unknown);
+            has_sidecar && !mesh.gateways.has_pods_of(workload) && is_plain(workload.labels)
+        })
     }
 }
 

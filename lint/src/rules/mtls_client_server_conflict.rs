@@ -587,6 +587,27 @@ spec:
         check(&RULE, &text);
     }
 
+    /// Pods that no rule is for go to the Service itself.
+    #[test]
+    fn a_destinations_settings_are_used_by_pods_that_no_route_is_for() {
+        let pod = |app: &str| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: {app}, namespace: voting, labels: {{app: {app}}}}}\n---\n"
+            )
+        };
+        let route = ROUTE.replace("{port: 6379}", "{port: 6379, sourceLabels: {app: web}}");
+        let swapped =
+            SUBSETS.replace("DISABLE", "X").replace("ISTIO_MUTUAL", "DISABLE").replace('X', "ISTIO_MUTUAL");
+        let only = |text: String| text.replace(", {name: mysql, port: 13306, targetPort: 3306}", "");
+        check(&RULE, &only(storage(&[STRICT, &pod("web"), &rule(&swapped), &route])));
+        let marked = swapped.replace(
+            "tls: {mode: DISABLE}\n",
+            "tls: {mode: DISABLE}\n    #           ^^^^^^^ error: mode `DISABLE` makes clients send plaintext to port \
+             6379 of Deployment `redis`, which accepts only Istio's mTLS\n",
+        );
+        check(&RULE, &only(storage(&[STRICT, &pod("web"), &pod("cli"), &rule(&marked), &route])));
+    }
+
     /// Trap: portLevelMtls counts in container ports.
     #[test]
     fn a_port_of_a_policy_is_the_containers() {

@@ -19,6 +19,7 @@ fn table(text: &str, config: &MeshConfig, question: Question<'_>) -> Vec<String>
             let status = match row.answer.status {
                 Status::Ok => "ok",
                 Status::Conflict => "conflict",
+                Status::NoSubset => "no-subset",
                 Status::Unknown => "unknown",
             };
             let server = match row.answer.server {
@@ -40,6 +41,27 @@ fn table(text: &str, config: &MeshConfig, question: Question<'_>) -> Vec<String>
             format!("{name}:{} {status} {server} {sent} {clients} {pods}", row.port.number)
         })
         .collect()
+}
+
+/// A gateway with a port for connections.
+const EDGE: &str = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: istio-ingress}
+spec: {selector: {istio: edge}, servers: [{port: {number: 5432, name: tcp, protocol: TCP}, hosts: ['*']}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: edge, namespace: istio-ingress}
+spec: {template: {metadata: {labels: {istio: edge}, annotations: {inject.istio.io/templates: gateway}}}}
+---
+";
+
+fn routes(spec: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: db, namespace: prod}}\n\
+         spec: {spec}\n---\n"
+    )
 }
 
 const MESH: &str = "
@@ -117,10 +139,10 @@ fn workload_strict_under_namespace_disable_gets_plaintext_from_auto_mtls() {
 
 #[test]
 fn gateways_read_credentials_and_sidecars_do_not() {
-    let gateway = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: istio-ingress}\n\
-                   spec: {selector: {istio: edge}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}\n---\n\
-                   apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: edge, namespace: istio-ingress}\n\
-                   spec: {template: {metadata: {labels: {istio: edge}, annotations: {inject.istio.io/templates: gateway}}}}\n---\n";
+    let gateway = format!(
+        "{EDGE}{}",
+        routes("{hosts: ['*'], gateways: [istio-ingress/edge], tcp: [{route: [{destination: {host: db}}]}]}")
+    );
     let rule = rule("prod", "{host: db, trafficPolicy: {tls: {mode: SIMPLE, credentialName: db-ca}}}");
     assert_eq!(
         with(&format!("{gateway}{rule}{}", policy("prod", "{mtls: {mode: DISABLE}}"))),
@@ -189,4 +211,141 @@ fn nothing_is_certain_about_pods_that_are_not_in_the_input() {
     assert_eq!(found[1], "far:80 unknown ? plain all all");
     let found = with(&format!("{service}{rule}{}", policy("prod", "{mtls: {mode: STRICT}}")));
     assert_eq!(found[1], "far:80 conflict STRICT plain all all");
+}
+
+const STRICT: &str = "{mtls: {mode: STRICT}}";
+
+/// A DestinationRule for db: its own TLS mode, and the mode of subset `one`, which is all of db's pods.
+fn subset_rule(own: &str, one: &str) -> String {
+    rule(
+        "prod",
+        &format!(
+            "{{host: db, trafficPolicy: {{tls: {{mode: {own}}}}}, subsets: [{{name: one, labels: {{app: db}}, \
+             trafficPolicy: {{tls: {{mode: {one}}}}}}}]}}"
+        ),
+    )
+}
+
+#[test]
+fn a_gateways_routes_are_not_the_meshs() {
+    let route = "tcp: [{route: [{destination: {host: db, subset: one}}]}]";
+    let bound = routes(&format!("{{hosts: [db], gateways: [istio-ingress/edge], {route}}}"));
+    let text = format!("{EDGE}{bound}{}{}", policy("prod", STRICT), subset_rule("ISTIO_MUTUAL", "DISABLE"));
+    assert_eq!(
+        with(&text),
+        ["db:5432 ok STRICT mtls db+web+job db", "db:5432 conflict STRICT plain edge db"]
+    );
+    let both = routes(&format!("{{hosts: [db], gateways: [mesh, istio-ingress/edge], {route}}}"));
+    let text = format!("{EDGE}{both}{}{}", policy("prod", STRICT), subset_rule("ISTIO_MUTUAL", "DISABLE"));
+    assert_eq!(with(&text), ["db:5432 conflict STRICT plain all all"]);
+}
+
+#[test]
+fn who_gets_no_rule_of_a_service_calls_all_of_its_pods() {
+    let of_web =
+        "tcp: [{match: [{sourceLabels: {app: web}}], route: [{destination: {host: db, subset: one}}]}]";
+    let text = format!(
+        "{}{}{}",
+        routes(&format!("{{hosts: [db], {of_web}}}")),
+        policy("prod", STRICT),
+        subset_rule("DISABLE", "ISTIO_MUTUAL")
+    );
+    assert_eq!(with(&text), ["db:5432 conflict STRICT plain db+job db", "db:5432 ok STRICT mtls web db"]);
+}
+
+#[test]
+fn a_gateway_without_a_route_calls_nobody() {
+    assert_eq!(with(EDGE), ["db:5432 ok PERMISSIVE mtls all all"]);
+    let text = format!("{MESH}{EDGE}");
+    let from = Question { from: Some("edge"), service: None };
+    assert_eq!(table(&text, &MeshConfig::default(), from), [""; 0]);
+    assert_eq!(reasons(&text, from), ["db:5432 NoRoute"]);
+}
+
+#[test]
+fn clients_without_a_routed_subset_have_a_row() {
+    let route = "tcp: [{match: [{port: 5432}], route: [{destination: {host: db, subset: one}}]}]";
+    let hiding = rule("batch", "{host: db.prod.svc.cluster.local, trafficPolicy: {}}");
+    let text = format!(
+        "{}{}{hiding}",
+        routes(&format!("{{hosts: [db], {route}}}")),
+        subset_rule("ISTIO_MUTUAL", "ISTIO_MUTUAL")
+    );
+    assert_eq!(with(&text), ["db:5432 ok PERMISSIVE mtls db+web db", "db:5432 no-subset ? ? job "]);
+}
+
+/// What has no row, and why.
+fn reasons(text: &str, question: Question<'_>) -> Vec<String> {
+    let mut files = Files::new();
+    files.add("test.yaml", text);
+    let settings = Settings { namespace: "prod".to_owned(), ..Settings::default() };
+    let input = Input::read(&files, &settings);
+    let config = MeshConfig::default();
+    let mesh = Mesh::new(input.resources.iter().collect(), &config, Assume::Auto);
+    let table = super::table(&mesh, question);
+    let name = |host: &str| host.split('.').next().unwrap_or("").to_owned();
+    let text = |left: &super::LeftOut<'_, '_>| match left.port {
+        Some(port) => format!("{}:{} {:?}", name(&left.host.name), port.number, left.why),
+        None => format!("{} {:?}", name(&left.host.name), left.why),
+    };
+    table.left_out.iter().map(text).collect()
+}
+
+#[test]
+fn what_has_no_row_has_a_reason() {
+    let services = "apiVersion: v1\nkind: Service\nmetadata: {name: alias}\nspec: {type: ExternalName, externalName: a.b}\n---\n\
+                    apiVersion: v1\nkind: Service\nmetadata: {name: edge, namespace: istio-ingress}\n\
+                    spec: {selector: {istio: edge}, ports: [{port: 80}]}\n---\n\
+                    apiVersion: v1\nkind: Service\nmetadata: {name: dns}\n\
+                    spec: {selector: {app: web}, ports: [{port: 53, protocol: UDP}]}\n---\n\
+                    apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: far}\n\
+                    spec: {hosts: [mysql.ext], ports: [{number: 3306, name: tcp, protocol: TCP}]}\n---\n";
+    let route = routes("{hosts: [mysql.ext], tcp: [{route: [{destination: {host: db}}]}]}");
+    let text = format!("{MESH}{EDGE}{services}");
+    let found = table(&text, &MeshConfig::default(), Question::default());
+    assert_eq!(found, ["db:5432 ok PERMISSIVE mtls all all", "mysql:3306 ok bare plain all all"]);
+    let elsewhere = format!("{text}{route}");
+    assert_eq!(
+        reasons(&elsewhere, Question::default()),
+        ["alias Alias", "edge GatewayPods", "dns:53 Udp", "mysql:3306 Elsewhere"]
+    );
+}
+
+#[test]
+fn a_caller_without_a_sidecar_has_a_row_for_what_its_configuration_names() {
+    let bare = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: old}\n\
+                spec: {template: {metadata: {labels: {sidecar.istio.io/inject: \"false\"}}, \
+                spec: {containers: [{name: c, env: [{name: DB, value: 'db:5432'}]}]}}}\n---\n";
+    assert_eq!(
+        with(&format!("{bare}{}", policy("prod", STRICT))),
+        ["db:5432 ok STRICT mtls db+web+job all", "db:5432 conflict STRICT plain old all"]
+    );
+    assert_eq!(
+        with(bare),
+        ["db:5432 ok PERMISSIVE mtls db+web+job all", "db:5432 ok PERMISSIVE plain old all"]
+    );
+}
+
+#[test]
+fn callers_that_only_one_selector_tells_apart_get_their_own_answers() {
+    let selector = rule(
+        "batch",
+        "{host: db.prod.svc.cluster.local, workloadSelector: {matchLabels: {app: job}}, trafficPolicy: {tls: {mode: DISABLE}}}",
+    );
+    let other = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: task, namespace: batch}\n\
+                 spec: {template: {metadata: {labels: {app: task}}}}\n---\n";
+    assert_eq!(
+        with(&format!("{other}{selector}{}", policy("prod", STRICT))),
+        ["db:5432 ok STRICT mtls db+web+task all", "db:5432 conflict STRICT plain job all"]
+    );
+}
+
+#[test]
+fn what_ztunnel_sends_is_not_taken_for_plaintext() {
+    let ambient = "apiVersion: v1\nkind: Namespace\nmetadata: {name: mist, labels: {istio.io/dataplane-mode: ambient}}\n---\n\
+                   apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: fog, namespace: mist}\n\
+                   spec: {template: {metadata: {labels: {app: fog}}}}\n---\n";
+    let text = format!("{MESH}{ambient}{}", policy("prod", STRICT));
+    let from = Question { from: Some("fog"), service: None };
+    assert_eq!(table(&text, &MeshConfig::default(), from), ["db:5432 unknown STRICT ? all all"]);
 }

@@ -47,13 +47,15 @@ const flash = StateField.define<DecorationSet>({
 export class Editor {
   readonly #view: EditorView;
   readonly #states = new Map<string, EditorState>();
+  /** Where the files that are not shown were scrolled to. */
+  readonly #scrolled = new Map<string, StateEffect<unknown>>();
   #active = "";
 
   constructor(parent: HTMLElement, private readonly changed: () => void) {
     this.#view = new EditorView({ parent });
   }
 
-  #extensions(name: string) {
+  #extensions() {
     return [
       lineNumbers(),
       highlightActiveLineGutter(),
@@ -74,7 +76,8 @@ export class Editor {
       flash,
       // Tab moves on to the next control, as everywhere on the page; Mod-] indents.
       keymap.of([...lintKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap]),
-      EditorView.contentAttributes.of({ "aria-label": `Text of ${name}`, spellcheck: "false", tabindex: "0" }),
+      // A file keeps its state when it is renamed, so the name is not part of it.
+      EditorView.contentAttributes.of(() => ({ "aria-label": `Text of ${this.#active}`, spellcheck: "false", tabindex: "0" })),
       EditorView.updateListener.of((update) => {
         if (update.docChanged) this.changed();
       }),
@@ -104,6 +107,7 @@ export class Editor {
   /** Replaces all files. */
   load(files: { name: string; text: string }[], active: string | undefined) {
     this.#states.clear();
+    this.#scrolled.clear();
     this.#active = "";
     for (const { name, text } of files) this.add(name, text);
     const first = active !== undefined && this.has(active) ? active : files[0]?.name;
@@ -111,42 +115,62 @@ export class Editor {
   }
 
   add(name: string, text: string) {
-    this.#states.set(name, EditorState.create({ doc: text, extensions: this.#extensions(name) }));
+    this.#states.set(name, EditorState.create({ doc: text, extensions: this.#extensions() }));
   }
 
-  remove(name: string) {
+  /** Takes a file away; what is answered puts it back where it was, with its history. */
+  remove(name: string): () => void {
     const names = this.names;
     const at = names.indexOf(name);
+    const state = this.#state(name);
     this.#states.delete(name);
-    if (name !== this.#active) return;
-    this.#active = "";
-    const next = names[at + 1] ?? names[at - 1];
-    if (next !== undefined) this.show(next);
+    this.#scrolled.delete(name);
+    if (name === this.#active) {
+      this.#active = "";
+      const next = names[at + 1] ?? names[at - 1];
+      if (next !== undefined) this.show(next);
+    }
+    return () => {
+      if (!state || this.#states.has(name)) return;
+      const all = [...this.#all()];
+      all.splice(at, 0, [name, state]);
+      this.#states.clear();
+      for (const [other, own] of all) this.#states.set(other, own);
+      this.show(name);
+    };
+  }
+
+  *#all(): Iterable<[string, EditorState]> {
+    for (const [name, state] of this.#states) yield [name, name === this.#active ? this.#view.state : state];
   }
 
   /** The same place among the files, the same history. */
   rename(from: string, to: string) {
-    const all = this.names.map((name) => [name, this.#state(name)] as const);
-    const wasActive = from === this.#active;
+    const all = [...this.#all()];
+    const scrolled = this.#scrolled.get(from);
     this.#states.clear();
-    for (const [name, state] of all) {
-      if (!state) continue;
-      if (name !== from) this.#states.set(name, state);
-      else this.add(to, state.doc.toString());
-    }
-    if (wasActive) {
-      this.#active = "";
-      this.show(to);
-    }
+    this.#scrolled.delete(from);
+    if (scrolled) this.#scrolled.set(to, scrolled);
+    for (const [name, state] of all) this.#states.set(name === from ? to : name, state);
+    if (from !== this.#active) return;
+    this.#active = to;
+    // Attributes are asked for again with a change of any kind.
+    this.#view.dispatch({ effects: setFlash.of(null) });
   }
 
   show(name: string) {
     if (name === this.#active) return;
     const state = this.#states.get(name);
     if (!state) return;
-    if (this.#states.has(this.#active)) this.#states.set(this.#active, this.#view.state);
+    if (this.#states.has(this.#active)) {
+      this.#states.set(this.#active, this.#view.state);
+      this.#scrolled.set(this.#active, this.#view.scrollSnapshot());
+    }
     this.#active = name;
     this.#view.setState(state);
+    const scrolled = this.#scrolled.get(name);
+    if (scrolled) this.#view.dispatch({ effects: scrolled });
+    else this.#view.scrollDOM.scrollTo(0, 0);
   }
 
   focus() {

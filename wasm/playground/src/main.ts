@@ -1,15 +1,16 @@
 // The page: what is typed goes to the linter, what it finds goes to the editor, the picture and the lists.
 import type { Diagnostic, Range, TextFile } from "coalmine";
-import { button, byId, element, plural, roving } from "./dom";
+import { button, byId, code, element, plural, roving } from "./dom";
 import { Editor } from "./editor";
 import { Engine, type Wanted } from "./engine";
 import { type Example, examples, menu } from "./examples";
 import { GraphPane } from "./graph";
-import { count, counted, list, marks, page, sorted, summary } from "./problems";
+import { count, counted, fromMistakes, list, marks, page, sorted, summary } from "./problems";
 import type { Answer, Asked } from "./protocol";
-import { RequestBar, describe, isAnswered, places, verdict } from "./request";
-import { type Shared, pack, unpack } from "./share";
+import { RequestBar, describe, inBar, isAnswered, places, verdict } from "./request";
+import { Refused, type Shared, keep, pack, read } from "./share";
 import { Tabs } from "./tabs";
+import { splitter } from "./splitter";
 import { theme } from "./theme";
 
 /** Milliseconds without a key before the linter is asked, and before the address is renewed. */
@@ -31,7 +32,10 @@ let pending: number | undefined;
 let settling: number | undefined;
 
 const editor = new Editor(byId("editor"), () => touch(PAUSE));
-const engine = new Engine((message) => toast(`The linter stopped: ${message}. It was started again.`));
+const engine = new Engine((message, isLast) => {
+  if (isLast) gone(message);
+  else toast(`The linter stopped: ${message}. It is started again.`);
+});
 const graph = new GraphPane(jump);
 const requests = new RequestBar((next) => {
   asked = next;
@@ -58,13 +62,10 @@ const tabs = new Tabs({
     touch(0);
   },
   close(name) {
-    const text = editor.text(name);
-    editor.remove(name);
+    const restore = editor.remove(name);
     touch(0);
     toast(`${name} is closed.`, "Undo", () => {
-      if (editor.has(name)) return;
-      editor.add(name, text);
-      editor.show(name);
+      restore();
       touch(0);
     });
   },
@@ -104,20 +105,21 @@ async function refresh(more: Pick<Wanted, "fix" | "rule"> = {}): Promise<Answer 
 
 function show(answer: Answer) {
   const { report, graph: drawn, picture, route } = answer;
-  findings = report?.value?.diagnostics ?? [];
+  // Settings that cannot be used leave those from before in force: what they find stays.
+  if (report?.value) findings = [...fromMistakes(answer.mistakes ?? [], (name) => editor.text(name)), ...report.value.diagnostics];
   const error = report?.error;
   const panel = byId("panel-problems");
-  panel.replaceChildren(error === undefined ? list(findings, actions) : element("p", { class: "empty failed" }, element("strong", {}, "The settings cannot be used: "), error));
+  panel.replaceChildren(error === undefined ? list(findings, actions) : element("p", { class: "empty failed" }, element("strong", {}, "This cannot be linted: "), error));
   for (const name of editor.names) editor.mark(name, marks(findings, name, actions));
   count(findings);
   drawTabs();
   byId("fix-all").hidden = !findings.some(({ fix }) => fix?.safety === "safe");
   steps(answer.steps ?? []);
-  const words = [error ?? summary(findings), route && (route.error ?? (route.value && verdict(route.value)))].filter(Boolean).join(". ");
+  const words = [error ?? summary(findings), route && ((route.error && inBar(route.error)) ?? (route.value && verdict(route.value)))].filter(Boolean).join(". ");
   if (words !== announced) byId("status").textContent = announced = words;
 
   if (drawn?.value && picture?.value !== undefined) {
-    graph.show(drawn.value, picture.value, route?.value?.taken ?? []);
+    graph.show(drawn.value, picture.value, route?.value?.taken ?? [], route?.value?.failed ?? []);
     requests.suggest(drawn.value);
   } else {
     graph.fail(drawn?.error ?? picture?.error ?? "There is no picture.");
@@ -128,7 +130,7 @@ function show(answer: Answer) {
   for (const name of editor.names) editor.markPath(name, lines.get(name) ?? []);
   const result = byId("panel-route");
   if (route?.value) result.replaceChildren(describe(route.value, jump));
-  else if (route?.error !== undefined) result.replaceChildren(element("p", { class: "empty failed" }, route.error));
+  else if (route?.error !== undefined) result.replaceChildren(element("p", { class: "empty failed" }, ...code(inBar(route.error))));
   else result.replaceChildren(element("p", { class: "empty" }, "Say where a request goes and follow it: hop by hop here, as a path in the picture, and marked in the text."));
   byId("tab-route").classList.toggle("failed", route !== undefined && !(route.value && isAnswered(route.value)));
   if (isFresh) {
@@ -137,6 +139,30 @@ function show(answer: Answer) {
     if (first !== undefined) editor.reveal(first);
   }
   document.documentElement.dataset.ready = String(known);
+}
+
+/** There is no linter and there will be none: says so where its answers would stand. */
+function gone(message: string) {
+  const title = known < 0 ? "The linter could not be started: " : "The linter stopped and could not be started again: ";
+  const reload = () => location.reload();
+  const say = () => element("div", { class: "empty failed", role: "alert" }, element("p", {}, element("strong", {}, title), message), button("Reload", reload));
+  findings = [];
+  byId("panel-problems").replaceChildren(say());
+  select("tab-problems");
+  byId("count").textContent = "";
+  byId("count").className = "badge";
+  byId("fix-all").hidden = true;
+  byId("toast").hidden = true;
+  graph.fail("Without the linter there is no picture.");
+  byId("panel-route").replaceChildren(element("p", { class: "empty" }, "Without the linter no request can be followed."));
+  for (const name of editor.names) {
+    editor.mark(name, []);
+    editor.markPath(name, []);
+  }
+  drawTabs();
+  byId("status").textContent = announced = `${title}${message}`;
+  document.documentElement.dataset.gone = "";
+  settle();
 }
 
 function steps(names: string[]) {
@@ -227,13 +253,20 @@ function settle() {
   clearTimeout(settling);
   settling = setTimeout(async () => {
     const asking = revision;
-    const fragment = await address();
-    if (asking === revision && location.hash !== `#${fragment}`) history.replaceState(null, "", `#${fragment}`);
+    // What is too large for an address lasts as long as the tab.
+    const fragment = await address().catch(() => keep(state()));
+    if (fragment !== undefined && asking === revision && location.hash !== `#${fragment}`) history.replaceState(null, "", `#${fragment}`);
   }, SETTLED);
 }
 
 async function share() {
-  const fragment = await address();
+  let fragment: string;
+  try {
+    fragment = await address();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    return toast(`This is too large to share. ${error.message}`);
+  }
   history.replaceState(null, "", `#${fragment}`);
   try {
     await navigator.clipboard.writeText(location.href);
@@ -272,12 +305,12 @@ async function fromAddress(): Promise<boolean> {
     load(chosen, chosen.id);
     return true;
   }
-  if (!fragment.startsWith("s=")) return false;
   try {
-    load(await unpack(fragment), undefined);
-    return true;
-  } catch {
-    toast("This address cannot be read: it was cut off, or made by a newer playground.");
+    const shared = await read(fragment);
+    if (shared) load(shared, undefined);
+    return shared !== undefined;
+  } catch (error) {
+    toast(error instanceof Refused ? error.message : "This address cannot be read: it was cut off, or made by a newer playground.");
     return false;
   }
 }
@@ -298,7 +331,15 @@ async function start() {
     const tab = event.target instanceof Element ? event.target.closest("[role=tab]") : null;
     if (tab) select(tab.id);
   });
-  window.addEventListener("hashchange", () => void fromAddress());
+  document.querySelector(".skip")?.addEventListener("click", (event) => {
+    // The address holds the text: it must not become the name of a place.
+    event.preventDefault();
+    editor.focus();
+  });
+  window.addEventListener("hashchange", async () => {
+    if (!(await fromAddress())) settle();
+  });
+  splitter();
   if (!(await fromAddress()) && examples[0]) load(examples[0], examples[0].id);
   if ("serviceWorker" in navigator && location.protocol.startsWith("http")) {
     // Without it the page works all the same, but not offline.

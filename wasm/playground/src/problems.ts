@@ -2,6 +2,7 @@
 import type { Diagnostic as Mark } from "@codemirror/lint";
 import type { Diagnostic, RulePage } from "coalmine";
 import { marked } from "marked";
+import type { Mistake } from "../shared/deployments";
 import { button, byId, code, element, plural } from "./dom";
 import type { Jump } from "./graph";
 
@@ -12,6 +13,42 @@ export interface Actions {
 }
 
 const WORST = ["error", "warning", "info"] as const;
+
+/** No rule's: what is wrong with the settings. */
+const SETTINGS = "settings";
+
+/** Mistakes in settings as findings: at the place or the word that they name, else at the first line. */
+export function fromMistakes(mistakes: Mistake[], text: (name: string) => string): Diagnostic[] {
+  return mistakes.map(({ file, message }) => {
+    const lines = text(file).split("\n");
+    const [, at, from] = / at line (\d+) column (\d+)$/.exec(message) ?? [];
+    const word = /`([^`]+)`/.exec(message)?.[1] ?? "";
+    const named = word === "" ? -1 : lines.findIndex((line) => line.includes(word));
+    const line = Math.min(at !== undefined ? Number(at) : Math.max(named, 0) + 1, lines.length);
+    const own = lines[line - 1] ?? "";
+    const column = Math.min(from !== undefined ? Number(from) : named >= 0 ? own.indexOf(word) + 1 : 1, own.length + 1);
+    const isNamed = word !== "" && own.startsWith(word, column - 1);
+    const end = isNamed ? column + word.length : Math.max(own.length + 1, column);
+    const before = lines.slice(0, line - 1).reduce((sum, one) => sum + one.length + 1, 0);
+    const place = (column: number) => ({ line, column, offset: before + column - 1 });
+    return {
+      rule: SETTINGS,
+      severity: "error",
+      message,
+      help: "Until this is repaired, the settings from before stay in force.",
+      file,
+      range: { start: place(column), end: place(end) },
+      resource: null,
+      upstream: [],
+      related: [],
+      fix: null,
+    };
+  });
+}
+
+/** Leads to the page of a finding's rule, if it has one. */
+const explanation = (rule: string, actions: Actions) =>
+  rule !== SETTINGS && button(rule, () => actions.explain(rule), { class: "link", "aria-label": `Explain ${rule}` });
 
 /** How many findings a file has, and how bad the worst is. */
 export function counted(findings: Diagnostic[]): Map<string, { count: number; worst: string }> {
@@ -61,7 +98,7 @@ export function marks(findings: Diagnostic[], file: string, actions: Actions): M
           element("p", {}, ...code(finding.message)),
           finding.help !== null && element("p", { class: "help" }, ...code(finding.help)),
           related(finding, actions),
-          button(finding.rule, () => actions.explain(finding.rule), { class: "link", "aria-label": `Explain ${finding.rule}` }),
+          explanation(finding.rule, actions),
         ),
       actions: finding.fix ? [{ name: fixLabel(finding).replaceAll("`", ""), apply: () => actions.fix(finding) }] : [],
     }));
@@ -104,7 +141,7 @@ export function list(findings: Diagnostic[], actions: Actions): HTMLElement {
           { class: "actions" },
           finding.fix !== null && button(fixLabel(finding), () => actions.fix(finding), { class: "fix" }),
           button(`${file}:${range.start.line}:${range.start.column}`, () => actions.jump(file, range), { class: "link" }),
-          button(rule, () => actions.explain(rule), { class: "link", "aria-label": `Explain ${rule}` }),
+          explanation(rule, actions),
         ),
       ),
     );

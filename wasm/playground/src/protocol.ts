@@ -1,4 +1,5 @@
 // What the page and the linter's thread say to each other.
+import type { Mistake } from "../shared/deployments";
 import type { Fixed, Followed, Graph, Report, RulePage, TextFile } from "coalmine";
 
 /** A request to follow, as the request bar has it. */
@@ -32,6 +33,8 @@ export interface Answer {
   /** The module is gone; nothing else is here. */
   crash?: string;
   report?: Result<Report>;
+  /** Settings that cannot be used; the report is by those from before. */
+  mistakes?: Mistake[];
   steps?: string[];
   graph?: Result<Graph>;
   picture?: Result<string>;

@@ -40,14 +40,30 @@ export class RequestBar {
       const name = `${resource.namespace ?? ""}/${resource.name}`;
       return kind === "gateway" ? [`gateway:${name}`] : kind === "workload" ? [`${resource.kind.toLowerCase()}/${name}`] : [];
     });
-    const hosts = graph.nodes.filter(({ kind }) => kind === "host").map(({ id, facts }) => {
-      const port = /\b(\d+)\b/.exec(facts.join(" "))?.[1];
-      return `http://${id.replace(/^host\//, "")}${port === undefined || port === "80" ? "" : `:${port}`}/`;
-    });
+    const hosts = graph.nodes.filter(({ kind }) => kind === "host").flatMap(({ id, facts }) => addresses(id.replace(/^host\//, ""), facts));
     byId("sources").replaceChildren(...["gateway", ...new Set(sources)].map(option));
     byId("targets").replaceChildren(...[...new Set(hosts)].map(option));
   }
 }
+
+const SCHEMES: Record<string, string> = { HTTP: "http", HTTP2: "http", gRPC: "http", "gRPC-Web": "http", undeclared: "http", HTTPS: "https", TLS: "tls" };
+
+/** What a host can be asked for: each of its ports, in what it speaks. `facts` are `:6379 Redis`. */
+function addresses(host: string, facts: string[]): string[] {
+  const ports = facts.flatMap((fact) => /^:(\d+) (.+)$/.exec(fact)?.slice(1, 3) ?? []);
+  const found: string[] = [];
+  for (let i = 0; i + 1 < ports.length; i += 2) {
+    const [port, protocol] = [ports[i]!, ports[i + 1]!];
+    if (protocol === "UDP") continue;
+    const scheme = SCHEMES[protocol] ?? "tcp";
+    const usual = { http: "80", https: "443" }[scheme];
+    found.push(`${scheme}://${host}${port === usual ? "" : `:${port}`}${scheme.startsWith("http") ? "/" : ""}`);
+  }
+  return found.length > 0 ? found : [`http://${host}/`];
+}
+
+/** A message of the linter in the words of the request bar. */
+export const inBar = (message: string) => message.replaceAll("with `from`", "in the field From");
 
 interface Place {
   file: string | null;

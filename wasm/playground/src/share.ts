@@ -1,6 +1,7 @@
 // The state of the page in its address: `#s=` and deflated JSON. Nothing is sent anywhere, because browsers keep what
 // follows `#` to themselves.
 import type { TextFile } from "coalmine";
+import { wrongName } from "./names";
 import type { Asked } from "./protocol";
 
 export interface Shared {
@@ -10,8 +11,18 @@ export interface Shared {
   request?: Asked;
 }
 
-/** What an address may unpack to: more is no manifest somebody shares, but a bomb. */
+/** Bytes that an address may unpack to: more is no manifest somebody shares, but a bomb. */
 const LIMIT = 4 << 20;
+/** Characters that an address may have: browsers give up at two million. */
+const LONGEST = 1 << 20;
+/** What the text of this tab alone is kept as, and the address that means it. */
+const KEPT = "coalmine-text";
+const LOCAL = "local";
+
+/** Why an address is not made or not read, in words for people. */
+export class Refused extends Error {}
+
+const TOO_LARGE = `An address holds up to ${LIMIT >> 20} MiB of text.`;
 
 async function pipe(bytes: Uint8Array<ArrayBuffer>, through: GenericTransformStream, limit = Infinity): Promise<Uint8Array<ArrayBuffer>> {
   const stream: ReadableStream<Uint8Array> = new Blob([bytes]).stream().pipeThrough(through);
@@ -23,7 +34,7 @@ async function pipe(bytes: Uint8Array<ArrayBuffer>, through: GenericTransformStr
     if (done) break;
     parts.push(value);
     size += value.length;
-    if (size > limit) throw new Error("the address holds too much");
+    if (size > limit) throw new Refused(TOO_LARGE);
   }
   const all = new Uint8Array(size);
   let at = 0;
@@ -45,21 +56,58 @@ function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(binary, (char) => char.charCodeAt(0));
 }
 
+const json = (state: Shared) =>
+  new TextEncoder().encode(JSON.stringify({ v: 1, f: state.files.map(({ name, text }) => [name, text]), a: state.active, s: state.step, r: state.request }));
+
+const deflated = async (bytes: Uint8Array<ArrayBuffer>) => "s=" + toBase64Url(await pipe(bytes, new CompressionStream("deflate-raw")));
+
+/** The state as an address, which any page takes; refused when it is too large. */
 export async function pack(state: Shared): Promise<string> {
-  const json = JSON.stringify({ v: 1, f: state.files.map(({ name, text }) => [name, text]), a: state.active, s: state.step, r: state.request });
-  const bytes = new TextEncoder().encode(json);
-  return "s=" + toBase64Url(await pipe(bytes, new CompressionStream("deflate-raw")));
+  const bytes = json(state);
+  const fragment = bytes.length <= LIMIT ? await deflated(bytes) : "";
+  if (fragment === "" || fragment.length > LONGEST) throw new Refused(TOO_LARGE);
+  return fragment;
+}
+
+/** Keeps a state that is too large for an address as long as the tab lives; answers with the address that means it. */
+export async function keep(state: Shared): Promise<string | undefined> {
+  try {
+    sessionStorage.setItem(KEPT, await deflated(json(state)));
+    return LOCAL;
+  } catch {
+    return undefined; // storage is blocked or full
+  }
+}
+
+/** The state that an address means; `undefined` when it means none, and refused when it cannot be read. */
+export async function read(fragment: string): Promise<Shared | undefined> {
+  if (fragment.startsWith("s=")) return unpack(fragment, LIMIT);
+  if (fragment !== LOCAL) return undefined;
+  let kept: string | null = null;
+  try {
+    kept = sessionStorage.getItem(KEPT);
+  } catch {
+    // storage is blocked
+  }
+  if (kept === null) throw new Refused("This address means a text that was too large for an address, in the tab that it was made in.");
+  return unpack(kept, Infinity);
 }
 
 const optional = (value: unknown) => (typeof value === "string" && value !== "" ? value : undefined);
 
-/** The state in an address; throws when it is none. */
-export async function unpack(fragment: string): Promise<Shared> {
-  const bytes = await pipe(fromBase64Url(fragment.replace(/^s=/, "")), new DecompressionStream("deflate-raw"), LIMIT);
-  const json = JSON.parse(new TextDecoder().decode(bytes));
-  if (json.v !== 1 || !Array.isArray(json.f)) throw new Error("it is of a newer version");
-  const files = json.f.map(([name, text]: [unknown, unknown]) => {
-    if (typeof name !== "string" || typeof text !== "string") throw new Error("a file is broken");
+async function unpack(fragment: string, limit: number): Promise<Shared> {
+  const broken = "This address cannot be read: it was cut off, or made by a newer playground.";
+  const json = await pipe(fromBase64Url(fragment.replace(/^s=/, "")), new DecompressionStream("deflate-raw"), limit).then(
+    (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
+    (error) => Promise.reject(error instanceof Refused ? new Refused(`This address cannot be opened. ${error.message}`) : error),
+  );
+  if (json?.v !== 1 || !Array.isArray(json.f)) throw new Refused(broken);
+  const names = new Set<string>();
+  const files = json.f.map((file: unknown) => {
+    const [name, text]: unknown[] = Array.isArray(file) ? file : [];
+    if (typeof name !== "string" || typeof text !== "string") throw new Refused(broken);
+    if (wrongName(name) !== undefined || names.has(name)) throw new Refused(`This address cannot be opened: “${name}” is no name for a file, or is there twice.`);
+    names.add(name);
     return { name, text };
   });
   const to = optional(json.r?.to);

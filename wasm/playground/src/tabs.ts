@@ -1,5 +1,6 @@
 // The files as tabs: the ARIA pattern, with Delete to close and F2 to rename.
 import { byId, element, plural, roving } from "./dom";
+import { wrongName } from "./names";
 
 export interface Actions {
   show(name: string): void;
@@ -90,10 +91,7 @@ export class Tabs {
     this.#input.removeAttribute("aria-invalid");
     const wrong = () => {
       const value = this.#input.value.trim();
-      if (!/\.(ya?ml|json)$/.test(value)) return "The name ends in .yaml, .yml or .json.";
-      if (value.startsWith("/") || value.split("/").some((part) => part === "" || part === "..")) return "A path inside this playground, such as shop/route.yaml.";
-      if (value !== own && this.#names.includes(value)) return "There is a file of this name.";
-      return undefined;
+      return wrongName(value) ?? (value !== own && this.#names.includes(value) ? "There is a file of this name." : undefined);
     };
     return new Promise((resolve) => {
       let answer: string | undefined;

@@ -1,7 +1,9 @@
 // The routing graph in a panel beside the text: the picture that the linter draws, of the deployment whose file is
 // edited.
 import * as vscode from "vscode";
-import type { Graph, Range } from "coalmine";
+import type { Range } from "coalmine";
+import { placesOf } from "../shared/picture";
+import { stepOf } from "./steps";
 import { toRange } from "./diagnostics";
 import type { Linted, Session } from "./session";
 
@@ -21,17 +23,6 @@ export interface Picture {
 
 /** From the panel. */
 export type Wish = { kind: "ready" } | { kind: "open"; id: string } | { kind: "step"; step: string };
-
-/** Where the parts of a graph are written. */
-export function placesOf(graph: Graph): Map<string, { file: string; range: Range }> {
-  const places = new Map<string, { file: string; range: Range }>();
-  for (const { id, file, range } of [...graph.nodes, ...graph.edges]) if (file !== null && range !== null) places.set(id, { file, range });
-  for (const { id, ways } of graph.edges) {
-    const way = ways.find(({ file, range }) => file !== null && range !== null);
-    if (way?.file && way.range) places.set(id, { file: way.file, range: way.range });
-  }
-  return places;
-}
 
 export class GraphPanel implements vscode.WebviewPanelSerializer, vscode.Disposable {
   #panel: vscode.WebviewPanel | undefined;
@@ -127,12 +118,12 @@ export class GraphPanel implements vscode.WebviewPanelSerializer, vscode.Disposa
     try {
       const steps = deployments.steps(name);
       // The step whose file is edited, until one is chosen.
-      const own = steps.find((step) => name === step || name.includes(`${step}/`));
+      const own = stepOf(name, steps);
       const step = this.#step !== undefined && steps.includes(this.#step) ? this.#step : own;
       const graph = deployments.graph(name, step);
       this.#group = group;
       this.#places = placesOf(graph);
-      if (graph.nodes.length === 0) return { steps, step, places: [], message: "Nothing is deployed in this state: the picture begins with a Service, a Deployment or a Gateway." };
+      if (graph.nodes.length === 0) return { steps, step, places: [], message: "Nothing is deployed in this state: the picture begins with a Gateway, a route, or a Service with pods." };
       return { steps, step, places: [...this.#places.keys()], svg: deployments.picture(name, step) };
     } catch (error) {
       return { ...nothing, message: error instanceof Error ? error.message : String(error) };

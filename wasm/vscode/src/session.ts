@@ -1,7 +1,7 @@
 // What is known of the workspace now: groups of manifests with their reports, made anew when something changed. Linting
 // is one step of this thread, so a report is always about the texts it was asked for and never about older ones.
 import * as vscode from "vscode";
-import { Deployments, isCrash } from "./linter";
+import { Deployments, isCrash } from "../shared/deployments";
 import type { Group, Workspace } from "./workspace";
 
 /** Between a key press and the lint, at least; longer where a lint takes long. */

@@ -1,6 +1,7 @@
 // The manifests of the workspace: those on the disk, whatever disk that is, with what is typed over them. Each folder of
 // the workspace is a group, and so is each manifest that belongs to no folder. Knows nothing of the linter.
 import * as vscode from "vscode";
+import { withoutBraces } from "./globs";
 
 const MANIFESTS = "**/*.{yaml,yml,json}";
 /** A manifest of this size is none. */
@@ -29,7 +30,7 @@ const isCandidate = (path: string, text: string) => !path.endsWith(".json") || t
 /** What searches leave out, `files.exclude` and `search.exclude`; finding files honours the first by itself. */
 function excluded(): string {
   const search = vscode.workspace.getConfiguration("search").get<Record<string, unknown>>("exclude", {});
-  const globs = Object.entries(search).filter(([glob, isOn]) => isOn === true && !/[{}]/.test(glob)).map(([glob]) => glob);
+  const globs = Object.entries(search).filter(([, isOn]) => isOn === true).flatMap(([glob]) => withoutBraces(glob));
   return `{${["**/node_modules/**", "**/.git/**", ...globs].join(",")}}`;
 }
 
@@ -50,7 +51,7 @@ export class Workspace implements vscode.Disposable {
     const { workspace } = vscode;
     this.#disposables.push(
       watcher,
-      watcher.onDidCreate((uri) => this.#touched(uri)),
+      watcher.onDidCreate((uri) => void this.#came(uri)),
       watcher.onDidChange((uri) => extension.test(uri.path) && this.#touched(uri)),
       watcher.onDidDelete((uri) => this.#touched(uri)),
       workspace.onDidChangeWorkspaceFolders(() => this.rescan()),
@@ -72,12 +73,20 @@ export class Workspace implements vscode.Disposable {
     if (extension.test(document.uri.path) || document.languageId === "yaml") this.#changed.fire();
   }
 
-  /** A manifest, or something without an extension, which can be a folder of manifests. */
+  /** A manifest or a folder of manifests has changed or is gone. A folder is told of as a whole, whatever its name. */
   #touched(uri: vscode.Uri) {
-    const name = uri.path.slice(uri.path.lastIndexOf("/") + 1);
-    if (!extension.test(name) && name.includes(".")) return;
-    this.#stale.add(uri.toString());
+    const key = uri.toString();
+    const known = [...this.#disk.values()].flatMap((files) => [...files.keys()]).filter((file) => file.startsWith(`${key}/`));
+    if (!extension.test(uri.path) && known.length === 0) return;
+    for (const file of [key, ...known]) this.#stale.add(file);
     this.#schedule();
+  }
+
+  /** Something is new; only the disk knows whether it is a folder, for `v2.0` can be one. */
+  async #came(uri: vscode.Uri) {
+    if (extension.test(uri.path)) return this.#touched(uri);
+    const type = await vscode.workspace.fs.stat(uri).then(({ type }) => type, () => vscode.FileType.Unknown);
+    if ((type & vscode.FileType.Directory) !== 0) this.#schedule();
   }
 
   /** Looks for manifests again, and reads them all. */

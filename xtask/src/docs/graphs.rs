@@ -58,7 +58,7 @@ fn pictures(scenario: &str) -> Result<Vec<(String, String)>> {
     let meshes = states.into_iter().map(|state| Mesh::new(state.resources, &config, settings.assume));
     let graphs = Graph::of_states(meshes);
     let mut pictures = Vec::new();
-    let draw = |graph: &Graph, title: &str| graph.to_svg(&Options { title, highlight: &[] });
+    let draw = |graph: &Graph, title: &str| graph.to_svg(&Options { title, ..Options::default() });
     // The steps of this scenario are two halves of one installation, not a rollout to look at.
     if scenario == "voting-flag" {
         let last = graphs.last().context("voting-flag has no state")?;

@@ -23,11 +23,8 @@ pub(super) struct Page {
 pub(super) fn build(package: &Package) -> Result<Option<Page>> {
     let Some(folder) = tools::node_packages("playground")? else { return Ok(None) };
     let source = root().join("wasm/playground");
-    let sources = folder.join("src");
-    if sources.exists() {
-        fs::remove_dir_all(&sources)?;
-    }
-    copy_folder(&source.join("src"), &sources)?;
+    replace_folder(&source.join("src"), &folder.join("src"))?;
+    replace_folder(&root().join("wasm/shared"), &folder.join("shared"))?;
     for name in ["build.mjs", "index.html", "icon.svg", "manifest.webmanifest", "tsconfig.json"] {
         fs::copy(source.join(name), folder.join(name)).with_context(|| name.to_owned())?;
     }
@@ -50,11 +47,7 @@ pub(super) fn build(package: &Package) -> Result<Option<Page>> {
 
 /// Installs the package beside the others, so that what is published is what is built from.
 pub(super) fn install(package: &Package, folder: &Path) -> Result<()> {
-    let installed = folder.join("node_modules/coalmine");
-    if installed.exists() {
-        fs::remove_dir_all(&installed)?;
-    }
-    copy_folder(&package.folder, &installed)
+    replace_folder(&package.folder, &folder.join("node_modules/coalmine"))
 }
 
 /// Runs Node in the folder that has the packages.
@@ -68,7 +61,15 @@ pub(super) fn node(folder: &Path, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+/// Makes a folder a copy of another.
+pub(super) fn replace_folder(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    copy_folder(from, to)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;

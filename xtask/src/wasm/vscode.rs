@@ -7,19 +7,17 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::Package;
-use super::playground::{copy_folder, install, node};
+use super::playground::{install, node, replace_folder};
 use crate::{root, tools};
 
 /// Builds the extension with this package; `None` where there is no Node.
 pub(super) fn build(package: &Package) -> Result<Option<PathBuf>> {
     let Some(folder) = tools::node_packages("vscode")? else { return Ok(None) };
     let source = root().join("wasm/vscode");
-    for name in ["src", "view"] {
-        let target = folder.join(name);
-        if target.exists() {
-            fs::remove_dir_all(&target)?;
-        }
-        copy_folder(&source.join(name), &target)?;
+    for (from, name) in
+        [(source.join("src"), "src"), (source.join("view"), "view"), (root().join("wasm/shared"), "shared")]
+    {
+        replace_folder(&from, &folder.join(name))?;
     }
     for (from, name) in [
         ("wasm/vscode/build.mjs", "build.mjs"),

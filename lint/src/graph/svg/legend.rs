@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{badge, escape, lock, number};
+use super::{badge, cross, escape, lock, number};
 use crate::graph::layout::{Rect, SMALL};
 use crate::graph::picture::Picture;
 use crate::graph::text::width;
@@ -17,12 +17,15 @@ pub(super) struct Legend {
 const ROW: f64 = 22.0;
 const MARGIN: f64 = 16.0;
 
-pub(super) fn legend(graph: &Graph, picture: &Picture<'_>, limit: f64) -> Legend {
+pub(super) fn legend(graph: &Graph, picture: &Picture<'_>, has_failed: bool, limit: f64) -> Legend {
     let mut entries: Vec<(String, String)> = Vec::new();
     for tls in [Tls::Mutual, Tls::Other, Tls::Plaintext, Tls::Broken] {
         if picture.links.iter().any(|link| link.tls == Some(tls)) {
             entries.push((lock(tls, 8.0, 0.0), super::tls_words(tls).to_owned()));
         }
+    }
+    if has_failed {
+        entries.push((cross(8.0, 0.0), "the request fails here".to_owned()));
     }
     let swatch = |class: &str| format!("<g class=\"{class}\"><path class=\"line\" d=\"M-3 0H18\"/></g>");
     if picture.links.iter().any(|link| link.crosses) {

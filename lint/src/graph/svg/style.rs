@@ -73,3 +73,17 @@ pub(super) const STYLE: &str = "\
 .coalmine-graph .removed .tip{fill:#7d8590}
 }
 ";
+
+/// Added where a request fails.
+pub(super) const FAILED: &str = "\
+.coalmine-graph .badge.fails circle{fill:#cf222e}
+.coalmine-graph .failed .line{stroke:#cf222e;stroke-dasharray:6 4}
+.coalmine-graph .failed .tip{fill:#cf222e}
+.coalmine-graph .failed .label{stroke:#cf222e}
+.coalmine-graph .node.failed .box{stroke:#cf222e;stroke-width:2.2}
+@media (prefers-color-scheme:dark){
+.coalmine-graph .badge.fails circle{fill:#da3633}
+.coalmine-graph .failed .line,.coalmine-graph .failed .label,.coalmine-graph .node.failed .box{stroke:#ff7b72}
+.coalmine-graph .failed .tip{fill:#ff7b72}
+}
+";

@@ -133,13 +133,13 @@ proptest! {
     #[test]
     fn any_name_gives_valid_xml_with_the_ids(graph in graphs(), title in ".{0,20}") {
         let highlight: Vec<Id> = graph.nodes.iter().take(2).map(|node| node.id.clone()).collect();
-        let svg = graph.to_svg(&Options { title: &title, highlight: &highlight });
+        let svg = graph.to_svg(&Options { title: &title, highlight: &highlight, failed: &[] });
         let document = Document::parse(&svg).map_err(|error| TestCaseError::fail(format!("{error}\n{svg}")))?;
         let printable = |text: &str| !text.chars().any(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'));
         let found: Vec<&str> = document.descendants().filter_map(|node| node.attribute("data-id")).collect();
         for node in graph.nodes.iter().filter(|node| node.kind == NodeKind::Workload && printable(&node.id.0)) {
             prop_assert!(found.contains(&node.id.0.as_str()), "{} is not in {found:?}", node.id);
         }
-        prop_assert_eq!(svg, graph.to_svg(&Options { title: &title, highlight: &highlight }));
+        prop_assert_eq!(svg, graph.to_svg(&Options { title: &title, highlight: &highlight, failed: &[] }));
     }
 }
