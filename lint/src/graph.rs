@@ -226,24 +226,14 @@ pub struct Way {
     pub when: String,
     /// `weight`, among several destinations.
     pub weight: Option<i64>,
+    /// Every request is answered with an error instead.
+    pub is_aborted: bool,
     /// The port of the host, if it is certain.
     pub port: Option<u32>,
     /// The VirtualService; `None` for the plain Service.
     pub by: Option<ResourceName>,
     /// The place that says so.
     pub span: Option<Span>,
-}
-
-impl Way {
-    /// Condition and weight in words; empty when every request takes it.
-    #[must_use]
-    pub fn label(&self) -> String {
-        match (self.when.as_str(), self.weight) {
-            (when, None) => when.to_owned(),
-            ("", Some(weight)) => format!("{weight}%"),
-            (when, Some(weight)) => format!("{when}: {weight}%"),
-        }
-    }
 }
 
 /// An edge.
@@ -274,16 +264,47 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Conditions and weights in words: `cookie featureflag=on`, `90%`, `/a* or /b*`.
+    /// Conditions and weights in words, a line for each share: `cookie featureflag=on`, `90%`, `/a* or /b*`; none
+    /// when every request takes it.
     #[must_use]
-    pub fn label(&self) -> String {
-        let mut labels: Vec<String> = Vec::new();
-        for label in self.ways.iter().map(Way::label).filter(|label| !label.is_empty()) {
-            if !labels.contains(&label) {
-                labels.push(label);
+    pub fn lines(&self) -> Vec<String> {
+        /// The weight, and whether all of it is aborted.
+        type Share = (Option<i64>, bool);
+        let has_share = |way: &Way| way.weight != Some(0);
+        let is_taken = self.ways.iter().any(has_share);
+        let mut shares: Vec<(Share, Vec<&str>)> = Vec::new();
+        for way in self.ways.iter().filter(|way| !is_taken || has_share(way)) {
+            let share = (way.weight, way.is_aborted);
+            let place = shares.iter().position(|(own, _)| *own == share).unwrap_or_else(|| {
+                shares.push((share, Vec::new()));
+                shares.len() - 1
+            });
+            let Some((_, conditions)) = shares.get_mut(place) else { continue };
+            if !way.when.is_empty() && !conditions.contains(&way.when.as_str()) {
+                conditions.push(&way.when);
             }
         }
-        labels.join(" or ")
+        let is_split = shares.iter().any(|((weight, _), _)| weight.is_some());
+        let several = shares.len() > 1;
+        let line = |((weight, is_aborted), conditions): &(Share, Vec<&str>)| {
+            let share = match (weight, is_aborted) {
+                (_, true) => "aborted".to_owned(),
+                (Some(weight), _) => format!("{weight}%"),
+                (None, _) if several && is_split => "100%".to_owned(),
+                (None, _) => String::new(),
+            };
+            match (conditions.join(" or "), share) {
+                (conditions, share) if conditions.is_empty() || share.is_empty() => conditions + &share,
+                (conditions, share) => format!("{conditions}: {share}"),
+            }
+        };
+        shares.iter().map(line).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// The same in one line.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.lines().join("; ")
     }
 }
 

@@ -7,6 +7,7 @@ pub mod export;
 pub mod filters;
 pub mod gateways;
 pub mod host;
+pub mod listeners;
 pub mod matching;
 pub mod mtls;
 pub mod near;

@@ -9,6 +9,7 @@ pub mod live;
 pub mod order;
 pub mod plan;
 pub mod rewrite;
+pub mod scope;
 mod world;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -83,7 +84,12 @@ impl<'a> Transition<'_, 'a> {
         let text = &self.step.text;
         match self.timing {
             Timing::Settled => format!("after `{text}`,"),
-            Timing::Arrived(index) => format!("while `{text}` runs, once {} is there,", object(index)),
+            Timing::Arrived(index) => {
+                let goes =
+                    |object: &plan::Object<'_>| object.changes.iter().all(|change| change.new.is_none());
+                let is = if self.step.objects.get(index).is_some_and(goes) { "deleted" } else { "there" };
+                format!("while `{text}` runs, once {} is {is},", object(index))
+            }
             Timing::First(index) => format!("if {} of `{text}` reaches the proxies first,", object(index)),
             Timing::Last(index) => format!("if {} of `{text}` reaches the proxies last,", object(index)),
         }
@@ -206,10 +212,19 @@ pub fn check(files: &Files, settings: &Settings, order: Option<FileId>) -> Rollo
     let known: FxHashSet<(&str, Span)> = found.iter().map(|d| (d.rule, d.span)).collect();
     let world = World::new(files, settings, &input, &config, &plan, known);
     let walk = world.walk(&plan);
-    // What is wrong at several moments is told once, of the first.
-    let mut seen = FxHashSet::default();
-    let told = walk.found.iter().map(|located| &located.diagnostic);
-    found.extend(told.filter(|diagnostic| seen.insert((diagnostic.rule, diagnostic.span))).cloned());
+    // What is wrong at several moments is told once, of the first where it is worst.
+    let mut worst: FxHashMap<(&str, Span), Severity> = FxHashMap::default();
+    for Diagnostic { rule, span, severity, .. } in walk.found.iter().map(|located| &located.diagnostic) {
+        let known = worst.entry((*rule, *span)).or_insert(*severity);
+        *known = (*severity).max(*known);
+    }
+    for diagnostic in walk.found.iter().map(|located| &located.diagnostic) {
+        let place = (diagnostic.rule, diagnostic.span);
+        if worst.get(&place) == Some(&diagnostic.severity) {
+            worst.remove(&place);
+            found.push(diagnostic.clone());
+        }
+    }
     let report = finish(files, settings, &input, found, |rule| settings.runs(rule), order);
     let kept: FxHashMap<(&str, Span), Severity> =
         report.diagnostics.iter().map(|d| ((d.rule, d.span), d.severity)).collect();
@@ -287,7 +302,7 @@ impl Walk<'_> {
                 object: format!("{} {}", shown.kind.value, shown.name.value),
                 resource: crate::rule::name_of(shown),
                 others: object.changes.len().saturating_sub(1),
-                file: world.files.name(shown.span.file).to_owned(),
+                file: world.files.name(object.resource.span.file).to_owned(),
                 found,
             })
         };
@@ -331,8 +346,9 @@ impl<'a> World<'_, 'a> {
                 now = after(&now, step.changes(), true);
                 visitors |= self.has_visitors(&now);
             }
-            let is_safe =
-                |located: &Located| located.at.0 != number || located.diagnostic.severity < Severity::Error;
+            let is_safe = |located: &Located| {
+                located.at.0 != number || self.severity(&located.diagnostic) < Some(Severity::Error)
+            };
             if number > 0 || !plan.around.is_empty() {
                 let back = moves.iter().rev().map(Move::undo).collect();
                 let skip = !walk.found.iter().all(is_safe);

@@ -66,6 +66,7 @@ rules! {
     rollout_host_or_port_removed_early
     rollout_host_or_port_used_before_defined
     rollout_gateway_removed_early
+    rollout_route_removed_early
     rollout_mtls_window
     rollout_flag_leak
     rollout_weight_jump
@@ -85,8 +86,9 @@ mod tests {
     use rustc_hash::FxHashSet;
 
     use super::*;
+    use crate::diagnostic::Severity;
     use crate::rule::{Check, FixKind};
-    use crate::testing::run;
+    use crate::testing::{run, run_rollout};
 
     #[test]
     fn every_rule_lives_in_the_file_of_its_name() {
@@ -119,6 +121,17 @@ mod tests {
             assert!(!run(rule, &example).is_empty(), "{}: the example does not fire", rule.id);
             let instead = rule.example("Use instead").expect(rule.id);
             assert_eq!(run(rule, &instead), [], "{}: the alternative fires", rule.id);
+        }
+    }
+
+    #[test]
+    fn every_order_to_use_instead_is_safe_as_a_whole() {
+        for rule in RULES.iter().filter(|rule| matches!(rule.check, Check::Transition(_))) {
+            let instead = rule.example("Use instead").expect(rule.id);
+            let found = run_rollout(&instead);
+            let errors = found.iter().filter(|found| found.severity == Severity::Error);
+            let errors: Vec<_> = errors.map(|found| format!("{}: {}", found.rule, found.message)).collect();
+            assert_eq!(errors, [""; 0], "{}", rule.id);
         }
     }
 

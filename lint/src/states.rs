@@ -17,7 +17,7 @@ pub struct State<'a> {
     pub step: Option<&'a str>,
     /// In the order in which they were applied.
     pub resources: Vec<&'a Resource>,
-    /// Objects that one step applies twice: the later and the earlier.
+    /// Objects that one command applies twice: the later and the earlier.
     pub duplicates: Vec<(&'a Resource, &'a Resource)>,
 }
 
@@ -112,9 +112,10 @@ pub fn states<'a>(files: &Files, resources: &'a [Resource], settings: &'a Settin
             continue;
         }
         let mut touched = only_deletes;
-        let mut in_step: FxHashMap<Key<'a>, &'a Resource> = FxHashMap::default();
         let mut step_duplicates = duplicates.clone();
         for action in &step.actions {
+            // Each action is a command of its own, and the next may well replace what the last one applied.
+            let mut in_action: FxHashMap<Key<'a>, &'a Resource> = FxHashMap::default();
             let (Action::Apply(paths) | Action::Delete(paths)) = action;
             for path in paths {
                 let mut chosen: Vec<&Resource> =
@@ -127,15 +128,12 @@ pub fn states<'a>(files: &Files, resources: &'a [Resource], settings: &'a Settin
                             touched |= !files.is_context(resource.span.file);
                             cluster.apply(resource);
                             if !resource.name.is_empty()
-                                && let Some(earlier) = in_step.insert(resource.key(), resource)
+                                && let Some(earlier) = in_action.insert(resource.key(), resource)
                             {
                                 step_duplicates.push((resource, earlier));
                             }
                         }
-                        Action::Delete(_) => {
-                            cluster.delete(resource);
-                            in_step.remove(&resource.key());
-                        }
+                        Action::Delete(_) => cluster.delete(resource),
                     }
                 }
             }

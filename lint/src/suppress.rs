@@ -36,10 +36,11 @@ struct Suppression {
 
 /// All suppressions of an input.
 pub(crate) struct Suppressions<'a> {
-    files: &'a Files,
     input: &'a Input,
     assume: Assume,
     comments: FxHashMap<FileId, Vec<Suppression>>,
+    /// Of the files with comments.
+    lines: FxHashMap<FileId, LineIndex>,
     annotated: Vec<(&'a Resource, Vec<&'a str>)>,
     mistakes: Vec<Diagnostic>,
 }
@@ -48,10 +49,10 @@ impl<'a> Suppressions<'a> {
     /// Collects them from comments and annotations.
     pub fn new(files: &'a Files, input: &'a Input, assume: Assume) -> Self {
         let mut all = Self {
-            files,
             input,
             assume,
             comments: FxHashMap::default(),
+            lines: FxHashMap::default(),
             annotated: Vec::new(),
             mistakes: Vec::new(),
         };
@@ -70,6 +71,7 @@ impl<'a> Suppressions<'a> {
                 all.comment(*comment, text, body, scope);
             }
         }
+        all.lines = indexes;
         for resource in &input.resources {
             let lists = ["galley.istio.io/analyze-suppress", "kiali.io/ignore-validations"]
                 .into_iter()
@@ -126,33 +128,39 @@ impl<'a> Suppressions<'a> {
         }
     }
 
+    /// Whether a finding is suppressed.
+    pub fn hides(&self, diagnostic: &Diagnostic) -> bool {
+        self.annotation_hides(diagnostic) || self.covering(diagnostic).next().is_some()
+    }
+
+    /// The places of the comments of its file that cover a finding.
+    fn covering(&self, diagnostic: &Diagnostic) -> impl Iterator<Item = usize> {
+        let Span { file, start, .. } = diagnostic.span;
+        let line = self.lines.get(&file).map(|index| index.line(start));
+        let covers = move |suppression: &Suppression| match suppression.scope {
+            Scope::Line(own) => Some(own) == line,
+            Scope::Range(from, end) => from <= start && start < end.max(from + 1),
+        };
+        let list = self.comments.get(&file).map_or(&[][..], Vec::as_slice);
+        let rule = diagnostic.rule;
+        let own = list.iter().enumerate().filter(move |(_, own)| own.rule == rule && covers(own));
+        own.map(|(place, _)| place)
+    }
+
     /// Removes the findings that are suppressed and adds the suppressions that are wrong or hide nothing.
     /// A suppression of a rule that does not run is left alone.
     pub fn apply(self, found: Vec<Diagnostic>, runs: impl Fn(&str) -> bool) -> (Vec<Diagnostic>, usize) {
         let mut used: FxHashMap<FileId, Vec<bool>> =
             self.comments.iter().map(|(file, list)| (*file, vec![false; list.len()])).collect();
-        let mut indexes: FxHashMap<FileId, LineIndex> = FxHashMap::default();
         let mut suppressed = 0;
         let mut kept = Vec::new();
         for diagnostic in found {
             let mut hidden = self.annotation_hides(&diagnostic);
-            if let Some(list) = self.comments.get(&diagnostic.span.file) {
-                let text = self.files.text(diagnostic.span.file);
-                let index = indexes.entry(diagnostic.span.file).or_insert_with(|| LineIndex::new(text));
-                let line = index.line(diagnostic.span.start);
-                let marks = used.entry(diagnostic.span.file).or_default();
-                for (suppression, mark) in list.iter().zip(marks) {
-                    let covers = match suppression.scope {
-                        Scope::Line(own) => own == line,
-                        Scope::Range(start, end) => {
-                            start <= diagnostic.span.start && diagnostic.span.start < end.max(start + 1)
-                        }
-                    };
-                    if covers && suppression.rule == diagnostic.rule {
-                        *mark = true;
-                        hidden = true;
-                    }
+            for place in self.covering(&diagnostic) {
+                if let Some(mark) = used.get_mut(&diagnostic.span.file).and_then(|list| list.get_mut(place)) {
+                    *mark = true;
                 }
+                hidden = true;
             }
             if hidden {
                 suppressed += 1;

@@ -116,6 +116,12 @@ pub(crate) fn run(rule: &Rule, text: &str) -> Vec<Diagnostic> {
     findings(rule, &fixture)
 }
 
+/// What all rules find in a rollout.
+pub(crate) fn run_rollout(text: &str) -> Vec<Diagnostic> {
+    let fixture = parse_fixture(text);
+    rollout::check(&fixture.files, &fixture.settings, fixture.order).report.diagnostics
+}
+
 fn findings(rule: &Rule, fixture: &Fixture) -> Vec<Diagnostic> {
     let report = match rule.check {
         Check::Transition(_) => rollout::check(&fixture.files, &fixture.settings, fixture.order).report,

@@ -609,6 +609,20 @@ const ORDER_CASES: &[Case] = &[
         "1-deploy/40-voting-app-gateway.yaml",
     ),
     Case(
+        "rollout-route-removed-early",
+        "voting",
+        &[Replace(
+            ORDER,
+            "      - apply: 3-canary/70-voting-app-virtual-service.yaml\n",
+            concat!(
+                "      - delete: 2-update/32-voting-app-virtual-service.yaml\n",
+                "      - apply: 3-canary/70-voting-app-virtual-service.yaml\n",
+            ),
+        )],
+        ORDER,
+        "2-update/32-voting-app-virtual-service.yaml",
+    ),
+    Case(
         "rollout-mtls-window",
         "voting",
         &[

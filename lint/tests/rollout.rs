@@ -334,3 +334,41 @@ fn without_an_order_it_says_what_to_do() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("b.yaml, which does not exist"), "{}", stderr(&output));
 }
+
+#[test]
+fn one_file_of_an_order_has_the_whole_order_judged() {
+    let dir = rules_first();
+    let (all, one) = (json(dir.path(), &[]), json(dir.path(), &["1-deploy/00-namespace.yaml"]));
+    assert!(!found(&all).is_empty());
+    assert_eq!(found(&one), found(&all));
+    assert_eq!(one["rollouts"], all["rollouts"]);
+    assert_eq!(run(dir.path(), &["1-deploy/00-namespace.yaml"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_proposal_names_the_steps_that_it_drops() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    let base = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {selector: {app: a}, ports: [{name: http, port: 80, \
+                targetPort: 8080}]}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a-v1}\nspec: {selector: \
+                {matchLabels: {app: a}}, template: {metadata: {labels: {app: a, version: v1}}}}\n---\napiVersion: \
+                networking.istio.io/v1\nkind: Gateway\nmetadata: {name: door}\nspec: {selector: {istio: ingressgateway}, \
+                servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [\"*\"]}]}\n";
+    let route = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [\"*\"], gateways: \
+                 [door], http: [{route: [{destination: {host: a}}]}]}\n";
+    write("1.yaml", &format!("{base}---\n{route}"));
+    write("2.yaml", &route.replace("host: a}", "host: a, subset: v1}"));
+    write(
+        "3.yaml",
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec: {host: a, subsets: [{name: v1, \
+         labels: {version: v1}}]}\n",
+    );
+    write(ORDER, "rollout:\n- 1.yaml\n# ticket 42\n- 2.yaml\n- 3.yaml\n");
+    let output = stdout(&run(dir.path(), &[]));
+    let told =
+        "\nStep 2.yaml is dropped: what it did is now in 3.yaml.\n\nThe other steps stay as they are.\n";
+    assert!(output.ends_with(told), "{output}");
+    assert_eq!(run(dir.path(), &["--write-order"]).status.code(), Some(0));
+    let new = fs::read_to_string(dir.path().join(ORDER)).unwrap();
+    assert!(new.contains("# ticket 42\n"), "{new}");
+}

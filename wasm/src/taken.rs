@@ -180,7 +180,8 @@ fn connect(graph: &mut Graph, id: &Id, from: &Id, to: &Id, mesh: &Mesh<'_>) {
         NodeKind::Host | NodeKind::Subset => EdgeKind::Selects,
         _ => EdgeKind::Route,
     };
-    let asked = Way { when: ASKED.to_owned(), weight: None, port: None, by: None, span: None };
+    let asked =
+        Way { when: ASKED.to_owned(), weight: None, is_aborted: false, port: None, by: None, span: None };
     let called = graph.node(if called == NodeKind::Workload { from } else { to });
     graph.edges.push(Edge {
         id: id.clone(),

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use coalmine::render::{concise, json};
 use coalmine::rollout::order::ProposedStep;
-use coalmine::rollout::plan::Verb;
+use coalmine::rollout::plan::{Verb, covers};
 use coalmine::rollout::{Moment, Proposal, Rollout, StepReport, check, rewrite};
 use coalmine::settings::{Action, Step};
 use coalmine::{FileId, Files, Input, Linted, Settings, Severity};
@@ -147,7 +147,7 @@ fn read(args: &RolloutArgs, common: &Common) -> Result<Vec<(Deployment, Option<P
             Some(config) => config.clone(),
             None => deployment.settings.locate(CONFIG),
         };
-        ordered.push((deployment, Some(config)));
+        ordered.push((with_all_steps(deployment), Some(config)));
     }
     if ordered.is_empty() {
         bail!(
@@ -156,6 +156,24 @@ fn read(args: &RolloutArgs, common: &Common) -> Result<Vec<(Deployment, Option<P
         );
     }
     Ok(ordered)
+}
+
+/// All files of the order are the user's own, whichever of them were given: what is found in one of them counts.
+fn with_all_steps(deployment: Deployment) -> Deployment {
+    let Deployment { files, settings, expectations } = deployment;
+    let mut all = Files::new();
+    for (id, file) in files.iter() {
+        let name = files.name(id);
+        let is_step = || {
+            let relative = settings.relative(name);
+            relative.is_some_and(|relative| settings.rollout_paths().any(|path| covers(path, &relative)))
+        };
+        match files.is_context(id) && !is_step() {
+            true => all.add_context(name, file.text()),
+            false => all.add(name, file.text()),
+        };
+    }
+    Deployment { files: all, settings, expectations }
 }
 
 /// Each path as a step of its own.
@@ -293,9 +311,27 @@ fn proposal(out: &mut String, checked: &Checked) {
         Proposal::Order(steps) => {
             let how = if checked.config.is_some() { " (--write-order writes it)" } else { "" };
             let _ = writeln!(out, "\nA safe order, checked as a whole{how}:\n");
+            // Steps that are left out stay as they are, unless they are dropped.
             let changed: Vec<ProposedStep> =
                 steps.iter().filter(|step| !step.is_unchanged).cloned().collect();
             out.push_str(&rewrite::render(&changed));
+            for (number, old) in checked.rollout.steps.iter().enumerate() {
+                if steps.iter().any(|step| step.name == old.name) {
+                    continue;
+                }
+                let takes =
+                    |step: &&ProposedStep| step.actions.iter().any(|action| action.origin.0 == number);
+                let names: Vec<&str> = steps.iter().filter(takes).map(|step| step.name.as_str()).collect();
+                let _ = match names.as_slice() {
+                    [] => writeln!(out, "\nStep {} is dropped: it does nothing.", old.name),
+                    names => writeln!(
+                        out,
+                        "\nStep {} is dropped: what it did is now in {}.",
+                        old.name,
+                        names.join(" and ")
+                    ),
+                };
+            }
             if changed.len() < steps.len() {
                 out.push_str("\nThe other steps stay as they are.\n");
             }

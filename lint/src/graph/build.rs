@@ -8,7 +8,8 @@ use super::tls::{Caller, between};
 use super::{Edge, EdgeKind, Graph, Id, Node, NodeKind, Way, describe, islands};
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
-use crate::mesh::gateways::{Gateway, server_kinds};
+use crate::mesh::gateways::Gateway;
+use crate::mesh::listeners::Door;
 use crate::mesh::mtls::ClientProxy;
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Origin, Port};
@@ -55,7 +56,7 @@ struct Sender<'s> {
 struct Table<'t, 'a> {
     service: &'t VirtualService<'a>,
     kind: RouteKind,
-    applies: &'t dyn Fn(&Source<'a>) -> bool,
+    applies: &'t dyn Fn(&VirtualService<'a>, &Source<'a>) -> bool,
     with_port: bool,
     prefix: String,
     /// The port that was called, for rules that name none.
@@ -82,25 +83,36 @@ impl<'m, 'a> Builder<'m, 'a> {
                 let id = Id::gateway(namespace, name);
                 let gateway = mesh.gateways.get(namespace, name);
                 self.gateway(&id, namespace, name, gateway);
-                let kinds = match gateway {
-                    Some(gateway) => accepted_kinds(gateway, service),
-                    None => RouteKind::ALL.to_vec(),
-                };
+                let doors: Vec<Door<'_>> = service
+                    .hosts
+                    .iter()
+                    .flat_map(|host| mesh.doors(binding, host, service.namespace()))
+                    .collect();
+                let kinds = RouteKind::ALL
+                    .into_iter()
+                    .filter(|kind| doors.iter().any(|door| door.kinds.contains(kind)));
                 let pod = gateway.and_then(|g| g.workloads.first()).and_then(|id| mesh.workloads.get(*id));
                 let client =
                     Client { namespace: pod.map(Workload::namespace), labels: pod.map(|pod| pod.labels) };
                 let sender = Sender { id: &id, caller: Caller { client, proxy: Some(ClientProxy::Gateway) } };
-                let several_ports = gateway.is_none_or(|gateway| gateway.spec.servers.len() > 1);
+                let first = doors.first().and_then(|door| door.listener.port);
+                let several_ports = first.is_none() || doors.iter().any(|door| door.listener.port != first);
                 let prefix = if self.gateway_has_several_hosts(namespace, name) {
                     hosts(service)
                 } else {
                     String::new()
                 };
                 for kind in kinds {
+                    let reaches = |service: &VirtualService<'a>, source: &Source<'a>| {
+                        doors
+                            .iter()
+                            .filter(|door| door.kinds.contains(&kind))
+                            .any(|door| source.reaches(kind, door.listener, service.namespace()))
+                    };
                     let table = Table {
                         service,
                         kind,
-                        applies: &|source| service.source_allows(source, binding),
+                        applies: &reaches,
                         with_port: several_ports,
                         prefix: prefix.clone(),
                         called: None,
@@ -169,10 +181,12 @@ impl<'m, 'a> Builder<'m, 'a> {
         let mut any = false;
         for rule in 0..service.count(kind) {
             let sources = service.sources(kind, rule);
-            if !sources.is_empty() && !sources.iter().any(table.applies) {
+            if !sources.is_empty() && !sources.iter().any(|source| (table.applies)(service, source)) {
                 continue;
             }
-            let words = describe::rule(service, kind, rule, &sources, table.with_port, table.applies);
+            let words = describe::rule(service, kind, rule, &sources, table.with_port, |source| {
+                (table.applies)(service, source)
+            });
             let is_last = words.is_empty();
             let words = if is_last && any { "otherwise".to_owned() } else { words };
             let when = [table.prefix.as_str(), &words].join(" ").trim().to_owned();
@@ -205,7 +219,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         let table = Table {
             service,
             kind: table.kind,
-            applies: &|_| true,
+            applies: table.applies,
             with_port: table.with_port,
             prefix: when.to_owned(),
             called: table.called,
@@ -234,6 +248,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         });
         let way = Way {
             when: when.to_owned(),
+            is_aborted: is_aborted(table.service, target),
             weight: (target.siblings > 1).then_some(target.weight.unwrap_or(0)),
             port,
             by: Some(name_of(table.service.resource)),
@@ -279,7 +294,7 @@ impl<'m, 'a> Builder<'m, 'a> {
                     let table = Table {
                         service,
                         kind: *kind,
-                        applies: &|source| source.admits(*kind, call.client, port.number),
+                        applies: &|_, source| source.admits(*kind, call.client, port.number),
                         with_port: false,
                         prefix: String::new(),
                         called: Some(port.number),
@@ -301,8 +316,14 @@ impl<'m, 'a> Builder<'m, 'a> {
     fn plain(&mut self, sender: Sender<'_>, host: &'m Host<'a>, port: &Port<'a>, span: Span) {
         let to = self.host(&host.name, Some(host), span);
         let tls = between(self.mesh, sender.caller, host, None, port, &host.workloads);
-        let way =
-            Way { when: String::new(), weight: None, port: Some(port.number), by: None, span: Some(span) };
+        let way = Way {
+            when: String::new(),
+            weight: None,
+            is_aborted: false,
+            port: Some(port.number),
+            by: None,
+            span: Some(span),
+        };
         self.connect(
             Edge { ways: vec![way], span: Some(span), ..edge(sender.id, &to, EdgeKind::Route) },
             tls,
@@ -336,7 +357,9 @@ impl<'m, 'a> Builder<'m, 'a> {
                     facts: vec!["any pod with a sidecar".to_owned()],
                     ..node(&id, NodeKind::Client)
                 });
-                let in_mesh = |source: &Source<'a>| service.source_allows(source, &Binding::Mesh);
+                let in_mesh = |service: &VirtualService<'a>, source: &Source<'a>| {
+                    service.source_allows(source, &Binding::Mesh)
+                };
                 let table = Table {
                     service,
                     kind,
@@ -487,8 +510,10 @@ impl<'m, 'a> Builder<'m, 'a> {
         });
         let Some(known) = self.graph.edges.get_mut(index) else { return };
         for way in edge.ways {
-            let same =
-                |other: &Way| (&other.when, other.weight, other.port) == (&way.when, way.weight, way.port);
+            let same = |other: &Way| {
+                (&other.when, other.weight, other.is_aborted, other.port)
+                    == (&way.when, way.weight, way.is_aborted, way.port)
+            };
             if !known.ways.iter().any(same) {
                 known.ways.push(way);
             }
@@ -502,10 +527,12 @@ impl<'m, 'a> Builder<'m, 'a> {
     }
 }
 
-fn accepted_kinds<'a>(gateway: &Gateway<'a>, service: &VirtualService<'a>) -> Vec<RouteKind> {
-    let servers = service.hosts.iter().flat_map(|host| gateway.servers_for(host, service.namespace()));
-    let accepted: Vec<&[RouteKind]> = servers.map(|server| server_kinds(server)).collect();
-    RouteKind::ALL.into_iter().filter(|kind| accepted.iter().any(|kinds| kinds.contains(kind))).collect()
+/// Whether a rule answers every request with an error of its own.
+fn is_aborted(service: &VirtualService<'_>, target: &Target<'_>) -> bool {
+    let rule = service.spec.http.get(target.rule).filter(|_| target.kind == RouteKind::Http);
+    let abort = rule.and_then(|rule| rule.fault.get()?.abort.get());
+    let share = abort.and_then(|abort| abort.percentage.get()?.value.get().copied());
+    share.is_some_and(|share| share >= 100.0)
 }
 
 fn hosts(service: &VirtualService<'_>) -> String {

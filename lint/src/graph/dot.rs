@@ -73,11 +73,9 @@ pub(super) fn render(graph: &Graph, options: &Options<'_>) -> String {
             Some(Tls::Broken) => "TLS conflict",
             None => "",
         };
-        let parts: Vec<String> = [link.label.as_str(), tls, change]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .map(escape)
-            .collect();
+        let lines = link.lines.iter().map(String::as_str);
+        let parts: Vec<String> =
+            lines.chain([tls, change]).filter(|part| !part.is_empty()).map(escape).collect();
         let mut more = String::new();
         if link.change == Some(Change::Removed) || link.kind != EdgeKind::Route {
             more.push_str(", style=dashed");

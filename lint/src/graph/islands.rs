@@ -143,8 +143,10 @@ impl Pods {
             }
         }
         let mut calls = Vec::new();
-        let flows =
-            |edge: &&Edge| edge.kind == EdgeKind::Route && edge.ways.iter().any(|way| way.weight != Some(0));
+        let flows = |edge: &&Edge| {
+            edge.kind == EdgeKind::Route
+                && edge.ways.iter().any(|way| way.weight != Some(0) && !way.is_aborted)
+        };
         for (from, to) in graph.edges.iter().filter(flows).filter_map(ends) {
             let targets = selected.get(to).cloned().unwrap_or_default();
             calls.push((from, host_of.get(&to).copied().unwrap_or(to), targets));

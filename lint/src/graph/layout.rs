@@ -13,12 +13,11 @@ use std::collections::BTreeMap;
 use self::columns::columns;
 use self::place::place;
 pub(super) use self::size::{
-    ARROW, HEADING, LABEL_HEIGHT, LINE_HEIGHT, LOCK, PADDING, SIGN, SMALL, TAB, TAB_HEIGHT, TITLE,
-    TITLE_HEIGHT, chip_width, label_of, shorten,
+    ARROW, HEADING, LABEL_HEIGHT, LABEL_LINE, LINE_HEIGHT, LOCK, PADDING, SIGN, SMALL, TAB, TAB_HEIGHT,
+    TITLE, TITLE_HEIGHT, chip_width, shorten,
 };
-use self::size::{START_HEIGHT, end_height, end_width, size};
+use self::size::{START_HEIGHT, end_height, end_width, label_of, label_size, size};
 use super::picture::Picture;
-use super::text::width;
 
 const MARGIN: f64 = 14.0;
 /// What a line needs to turn, at least and at most.
@@ -69,8 +68,8 @@ pub(super) struct Route {
     /// Where the arrow's tip is, and whether it points left.
     pub tip: (f64, f64),
     pub points_left: bool,
-    /// The label's box and its text, shortened if need be.
-    pub label: Option<(Rect, String)>,
+    /// The label's box and the lines of its text.
+    pub label: Option<(Rect, Vec<String>)>,
     /// The middle of the lock.
     pub lock: (f64, f64),
     /// The middle of the sign of a change.
@@ -428,7 +427,7 @@ impl<'p, 'g> Drawing<'p, 'g> {
             let y0 = starts.get(&index).copied().unwrap_or(left.y);
             let y1 = ends.get(&index).copied().unwrap_or(right.y);
             let label = label_of(link);
-            let label_width = if label.is_empty() { 0.0 } else { width(&label, SMALL) + 12.0 };
+            let (label_width, label_height) = label_size(&label);
             let lock = if link.tls.is_some() { LOCK } else { 0.0 };
             let start = (left.right(), y0);
             let at = |card: usize| self.column.get(card).copied().unwrap_or(0);
@@ -442,9 +441,9 @@ impl<'p, 'g> Drawing<'p, 'g> {
                 let label = (!label.is_empty()).then(|| {
                     let rect = Rect {
                         x: x + ARROW + lock + 4.0,
-                        y: y1 - LABEL_HEIGHT / 2.0,
+                        y: y1 - label_height / 2.0,
                         width: label_width,
-                        height: LABEL_HEIGHT,
+                        height: label_height,
                     };
                     (rect, label)
                 });
@@ -473,9 +472,9 @@ impl<'p, 'g> Drawing<'p, 'g> {
             let label = (!label.is_empty()).then(|| {
                 let rect = Rect {
                     x: right.x - ARROW - lock - 4.0 - label_width,
-                    y: y1 - LABEL_HEIGHT / 2.0,
+                    y: y1 - label_height / 2.0,
                     width: label_width,
-                    height: LABEL_HEIGHT,
+                    height: label_height,
                 };
                 (rect, label)
             });

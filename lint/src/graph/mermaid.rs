@@ -47,15 +47,18 @@ pub(super) fn render(graph: &Graph) -> String {
             Some(Tls::Broken) => "TLS conflict",
             None => "",
         };
-        let parts: Vec<&str> =
-            [link.label.as_str(), tls, change].into_iter().filter(|part| !part.is_empty()).collect();
+        let (last, above) =
+            link.lines.split_last().map_or(("", &[][..]), |(last, above)| (last.as_str(), above));
+        let parts: Vec<&str> = [last, tls, change].into_iter().filter(|part| !part.is_empty()).collect();
+        let mut lines: Vec<String> = above.iter().map(|line| escape(line)).collect();
+        lines.extend((!parts.is_empty()).then(|| escape(&parts.join(", "))));
         let is_faint = link.change == Some(Change::Removed) || link.kind != EdgeKind::Route;
         let arrow = match (is_faint, link.change == Some(Change::Added) || link.crosses) {
             (true, _) => "-.->",
             (false, true) => "==>",
             (false, false) => "-->",
         };
-        let label = escape(&parts.join(", "));
+        let label = lines.join("<br/>");
         let label = if label.is_empty() { String::new() } else { format!("|\"{label}\"|") };
         let _ = writeln!(out, "  n{} {arrow}{label} n{}", link.from, link.to);
     }

@@ -38,7 +38,8 @@ pub(super) struct Link<'g> {
     pub to: usize,
     pub kind: EdgeKind,
     pub edges: Vec<&'g Edge>,
-    pub label: String,
+    /// Its label, a line for each share of the requests.
+    pub lines: Vec<String>,
     pub tls: Option<Tls>,
     pub change: Option<Change>,
     /// The change has a sign of its own.
@@ -264,16 +265,24 @@ impl<'g> Composer<'g> {
             let lasting: Vec<&Edge> =
                 edges.iter().copied().filter(|edge| edge.change != Some(Change::Removed)).collect();
             let shown = if lasting.is_empty() { &edges } else { &lasting };
-            let mut labels: Vec<String> = Vec::new();
-            for label in shown.iter().map(|edge| edge.label()).filter(|label| !label.is_empty()) {
-                if !labels.contains(&label) {
-                    labels.push(label);
+            let mut lines: Vec<String> = Vec::new();
+            for line in shown.iter().flat_map(|edge| edge.lines()) {
+                if !lines.contains(&line) {
+                    lines.push(line);
                 }
             }
             let kind = edges.first().map_or(EdgeKind::Route, |edge| edge.kind);
-            let mut label = labels.join(" or ");
+            // Lines that share nothing with a weight are one.
+            let is_plain =
+                shown.iter().flat_map(|edge| &edge.ways).all(|way| way.weight.is_none() && !way.is_aborted);
+            if is_plain && lines.len() > 1 {
+                lines = vec![lines.join(" or ")];
+            }
             if kind == EdgeKind::Mirror {
-                label = if label.is_empty() { "copies".to_owned() } else { format!("copies of {label}") };
+                match lines.first_mut() {
+                    Some(first) => *first = format!("copies of {first}"),
+                    None => lines.push("copies".to_owned()),
+                }
             }
             let first = edges.first().and_then(|edge| edge.change);
             let change = match edges.iter().all(|edge| edge.change == first) {
@@ -283,22 +292,24 @@ impl<'g> Composer<'g> {
             // What it was before is told where it is short, such as a weight; the tooltip has the rest.
             if let Some(before) = edges.iter().find_map(|edge| edge.before.as_ref()).filter(|b| !b.is_empty())
             {
-                if label.is_empty() {
-                    "all requests".clone_into(&mut label);
+                if lines.is_empty() {
+                    lines.push("all requests".to_owned());
                 }
-                if label.chars().count() + before.chars().count() < 14 {
-                    label = format!("{label} (was {before})");
+                if let [only] = lines.as_mut_slice()
+                    && only.chars().count() + before.chars().count() < 14
+                {
+                    *only = format!("{only} (was {before})");
                 }
             }
             // A line of a box that is new or gone is so too, and says it by its stroke; a condition says it once more.
             let ends = [from, to].map(|card| self.cards.get(card).and_then(|card| card.node.change));
-            let is_signed = change.is_some() && (!label.is_empty() || !ends.contains(&change));
+            let is_signed = change.is_some() && (!lines.is_empty() || !ends.contains(&change));
             Some(Link {
                 is_signed,
                 from,
                 to,
                 kind,
-                label,
+                lines,
                 // How calls that are gone were protected does not matter any more.
                 tls: lasting.iter().filter_map(|edge| edge.tls).max(),
                 change,

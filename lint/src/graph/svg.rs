@@ -9,8 +9,8 @@ mod style;
 use std::fmt::Write as _;
 
 use super::layout::{
-    ARROW, HEADER, HEADING, LABEL_HEIGHT, LINE_HEIGHT, Layout, PADDING, Rect, Route, SIGN, SMALL, Step, TAB,
-    TAB_HEIGHT, TITLE, TITLE_HEIGHT, chip_width, layout, shorten,
+    ARROW, HEADER, HEADING, LABEL_HEIGHT, LABEL_LINE, LINE_HEIGHT, Layout, PADDING, Rect, Route, SIGN, SMALL,
+    Step, TAB, TAB_HEIGHT, TITLE, TITLE_HEIGHT, chip_width, layout, shorten,
 };
 use super::picture::{Card, Link, Picture, Tab};
 use super::text::width;
@@ -81,8 +81,8 @@ fn description(picture: &Picture<'_>) -> String {
 
 fn sentence(from: &Card<'_>, to: &Card<'_>, link: &Link<'_>) -> String {
     let mut line = format!("{} → {}", from.node.name, whole_name(to));
-    if !link.label.is_empty() {
-        let _ = write!(line, ": {}", link.label);
+    if !link.lines.is_empty() {
+        let _ = write!(line, ": {}", link.lines.join("; "));
     }
     if let Some(tls) = link.tls {
         let _ = write!(line, ", {}", tls_words(tls));
@@ -261,16 +261,19 @@ impl Drawing<'_, '_> {
             return;
         }
         self.open(out, link, "marks");
-        if let Some((rect, text)) = &route.label {
-            let _ = write!(
-                out,
-                "<rect class=\"label\" {} rx=\"{}\"/><text class=\"small\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-                attributes(rect),
-                LABEL_HEIGHT / 2.0,
-                number(rect.x + rect.width / 2.0),
-                number(rect.y + 12.7),
-                escape(text)
-            );
+        if let Some((rect, lines)) = &route.label {
+            let _ = write!(out, "<rect class=\"label\" {} rx=\"{}\"/>", attributes(rect), LABEL_HEIGHT / 2.0);
+            let mut y = rect.y + 12.7;
+            for text in lines {
+                let _ = write!(
+                    out,
+                    "<text class=\"small\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                    number(rect.x + rect.width / 2.0),
+                    number(y),
+                    escape(text)
+                );
+                y += LABEL_LINE;
+            }
         }
         if let Some(tls) = link.tls {
             out.push_str(&lock(tls, route.lock.0, route.lock.1));

@@ -130,7 +130,7 @@ fn rules_of_a_gateway_are_labelled_with_their_conditions_and_weights() {
     assert_eq!(
         calls(&graph(&text)),
         [
-            "edge -> web v2: /api* and x-canary: v2 or cookie flag=on or otherwise: 10% [mtls]",
+            "edge -> web v2: /api* and x-canary: v2 or cookie flag=on: 100%; otherwise: 10% [mtls]",
             "edge -> web v1: otherwise: 90% [mtls]",
         ]
     );
@@ -533,4 +533,51 @@ fn the_formats_show_the_same_picture() {
     let graph = islands("b");
     insta::assert_snapshot!("mermaid", graph.to_mermaid());
     insta::assert_snapshot!("dot", graph.to_dot(&Options { title: "shop", ..Options::default() }));
+}
+
+#[test]
+fn a_gateway_gets_no_line_of_a_rule_for_other_pods_or_another_port() {
+    for condition in ["{sourceLabels: {app: z}}", "{port: 8443}"] {
+        let rules = format!(
+            "  - match: [{condition}]\n    route: [{{destination: {{host: a, subset: v1}}}}]\n  - route: [{{destination: \
+             {{host: a, subset: v2}}}}]\n"
+        );
+        let text = [
+            NAMESPACE,
+            GATEWAY,
+            &service("a", 80),
+            &deployment("a", "v1", ""),
+            &subsets("a", &["v1", "v2"], ""),
+            &route("a", AT_EDGE, &rules),
+        ]
+        .concat();
+        let lines = calls(&graph(&text));
+        assert!(lines.iter().any(|line| line.starts_with("edge -> a v2")), "{condition}: {lines:#?}");
+        assert!(!lines.iter().any(|line| line.starts_with("edge -> a v1")), "{condition}: {lines:#?}");
+    }
+}
+
+#[test]
+fn every_share_of_a_line_is_told_with_its_conditions() {
+    let rules = "  - match: [{uri: {prefix: /a}}]\n    route: [{destination: {host: a, subset: v1}, weight: 0}, {destination: \
+                 {host: a, subset: v2}, weight: 100}]\n  - match: [{uri: {prefix: /off}}]\n    fault: {abort: {httpStatus: 503, \
+                 percentage: {value: 100}}}\n    route: [{destination: {host: a, subset: v1}}]\n  - route: [{destination: {host: a, \
+                 subset: v1}}]\n";
+    let text = [
+        NAMESPACE,
+        GATEWAY,
+        &service("a", 80),
+        &deployment("a", "v1", ""),
+        &deployment("a", "v2", ""),
+        &subsets("a", &["v1", "v2"], ""),
+        &route("a", AT_EDGE, rules),
+    ]
+    .concat();
+    let lines = calls(&graph(&text));
+    assert!(lines.iter().any(|line| line.starts_with("edge -> a v2: /a*: 100%")), "{lines:#?}");
+    // What has weight 0 goes nowhere, and what is aborted arrives nowhere.
+    assert!(
+        lines.iter().any(|line| line.starts_with("edge -> a v1: /off*: aborted; otherwise [")),
+        "{lines:#?}"
+    );
 }

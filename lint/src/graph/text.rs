@@ -51,6 +51,25 @@ pub(super) fn fit(text: &str, size: f64, limit: f64) -> String {
     ends.collect()
 }
 
+/// The text in lines that fit, broken at spaces; a word that does not fit is shortened.
+pub(super) fn wrap(text: &str, size: f64, limit: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let word = fit(word, size, limit);
+        match lines
+            .last_mut()
+            .filter(|line| width(line, size) + width(" ", size) + width(&word, size) <= limit)
+        {
+            Some(line) => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            None => lines.push(word),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -64,11 +83,21 @@ mod tests {
         assert!(name.starts_with("a-very") && name.contains('…') && name.ends_with("2-0"), "{name}");
     }
 
+    #[test]
+    fn a_long_text_is_broken_at_spaces() {
+        assert_eq!(wrap("a or b", 10.0, 100.0), ["a or b"]);
+        assert_eq!(wrap("cookie flag=on or x-user: qa", 10.0, 110.0), ["cookie flag=on or", "x-user: qa"]);
+        assert!(wrap("a-word-that-does-not-fit b", 10.0, 60.0)[0].contains('…'));
+    }
+
     proptest! {
         #[test]
         fn what_is_shortened_fits(text in ".{0,60}", limit in 20.0..200.0f64) {
             let fitted = fit(&text, 11.0, limit);
             prop_assert!(width(&fitted, 11.0) <= limit);
+            for line in wrap(&text, 11.0, limit) {
+                prop_assert!(width(&line, 11.0) <= limit);
+            }
         }
     }
 }

@@ -145,7 +145,6 @@ fn port_level(policy: &TrafficPolicy, port: u32) -> Option<Option<&Spanned<Clien
 #[derive(Debug, Default)]
 pub struct DestinationRules<'a> {
     rules: Vec<Rule<'a>>,
-    by_namespace: FxHashMap<&'a str, Vec<usize>>,
     by_host: FxHashMap<String, Vec<usize>>,
     wildcards: Vec<usize>,
 }
@@ -163,7 +162,6 @@ impl<'a> DestinationRules<'a> {
             } else {
                 ExportTo::new(&spec.export_to, &config.default_destination_rule_export_to)
             };
-            all.by_namespace.entry(resource.namespace()).or_default().push(index);
             all.by_host.entry(name.clone()).or_default().push(index);
             if is_wildcard(&name) {
                 all.wildcards.push(index);
@@ -226,12 +224,12 @@ impl<'a> DestinationRules<'a> {
         client: Client<'_>,
         usable: impl Fn(&Rule<'a>) -> bool,
     ) -> Option<Effective<'m, 'a>> {
-        let candidates: Vec<&Rule<'a>> = self
-            .by_namespace
-            .get(namespace)?
-            .iter()
-            .filter_map(|index| self.rules.get(*index))
-            .filter(|rule| matches(&rule.host, host) && usable(rule))
+        // A wildcard meets hosts that the index has under their own names.
+        let wide = self.rules.iter().filter(|rule| is_wildcard(host) && matches(&rule.host, host));
+        let exact = self.matching(host).filter(|_| !is_wildcard(host));
+        let candidates: Vec<&Rule<'a>> = wide
+            .chain(exact)
+            .filter(|rule| rule.namespace() == namespace && usable(rule))
             .filter(|rule| match (rule.selector(), client.labels) {
                 (Some(selector), Some(labels)) => selector.selects(labels),
                 (Some(_), None) => false,

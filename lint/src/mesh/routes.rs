@@ -9,6 +9,7 @@ use super::config::MeshConfig;
 use super::export::ExportTo;
 use super::gateways::resolve_gateway_name;
 use super::host::{is_wildcard, matches, more_specific, resolve_short_name};
+use super::listeners::Listener;
 use super::workloads::Workload;
 use crate::resource::field::{List, Map};
 use crate::resource::networking::{Destination, HttpMatch, L4Match, VirtualService as VirtualServiceSpec};
@@ -165,7 +166,7 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn http(block: &'a Spanned<HttpMatch>) -> Self {
+    pub(crate) fn http(block: &'a Spanned<HttpMatch>) -> Self {
         Self {
             span: block.span,
             gateways: &block.gateways,
@@ -176,7 +177,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn l4(block: &'a Spanned<L4Match>) -> Self {
+    pub(crate) fn l4(block: &'a Spanned<L4Match>) -> Self {
         Self {
             span: block.span,
             gateways: &block.gateways,
@@ -187,16 +188,11 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Whether a sidecar client gets the rule. An http block that names gateways is not compared with the
-    /// client's labels or namespace at all; a tcp or tls block is.
+    /// Whether a sidecar client gets the rule.
     #[must_use]
     pub fn admits(&self, kind: RouteKind, client: &Workload<'_>, port: u32) -> bool {
-        let in_mesh = self.gateways.is_empty() || self.gateways.iter().any(|name| name.value == "mesh");
-        let port_ok = self.port.is_none_or(|own| own == port);
-        let source_ok =
-            self.labels.selects(client.labels) && self.namespace.is_none_or(|ns| ns == client.namespace());
-        let ignores_source = kind == RouteKind::Http && !self.gateways.is_empty();
-        in_mesh && port_ok && (ignores_source || source_ok)
+        // Only names of Gateways are looked up in a namespace.
+        self.reaches(kind, Listener::sidecar(client, port), "")
     }
 }
 
@@ -392,6 +388,11 @@ impl<'a> Routes<'a> {
         })
     }
 
+    /// The destinations of all rules of a VirtualService.
+    pub fn targets_of_service(&self, service: &VirtualService<'a>) -> impl Iterator<Item = &Target<'a>> {
+        self.targets.get(service.targets.clone()).unwrap_or(&[]).iter()
+    }
+
     /// The destinations of one rule.
     pub fn targets_of_rule<'m>(
         &'m self,
@@ -399,8 +400,7 @@ impl<'a> Routes<'a> {
         kind: RouteKind,
         rule: usize,
     ) -> impl Iterator<Item = &'m Target<'a>> {
-        let own = self.targets.get(service.targets.clone()).unwrap_or(&[]);
-        own.iter().filter(move |target| target.kind == kind && target.rule == rule)
+        self.targets_of_service(service).filter(move |target| target.kind == kind && target.rule == rule)
     }
 
     /// The mesh's VirtualServices that a namespace sees: private ones, then those exported to it, then public

@@ -1,8 +1,13 @@
 //! What breaks when one state becomes another, and which change is to blame. A call counts that was answered
 //! before, or that new pods are led to; what was never answered cannot break.
 
+mod doors;
+
+pub use self::doors::{Later, Shut};
+use self::doors::{closed_door, lost_route};
 use super::live::{Call, Caller, Entry, Fault, Leg, View, ready};
 use super::plan::Change;
+use crate::diagnostic::Severity;
 use crate::mesh::destinations::Client;
 use crate::mesh::workloads::may_listen;
 use crate::resource::Resource;
@@ -21,6 +26,7 @@ pub enum Kind {
     PodsRemoved,
     PodsNotReady,
     GatewayRemoved,
+    RouteRemoved,
     Tls,
     Island,
 }
@@ -36,6 +42,7 @@ impl Kind {
             }
             Self::PodsRemoved | Self::PodsNotReady => "503 UH, or a reset for TCP",
             Self::GatewayRemoved => "a refused connection or 404",
+            Self::RouteRemoved => "404, or a closed connection for TCP",
             Self::Tls => "a reset",
             Self::Island => "data of the wrong version",
         }
@@ -67,10 +74,16 @@ pub struct Break<'a> {
     pub fault: Option<Fault<'a>>,
     /// Whether a route proves that the call is made; otherwise it is only possible.
     pub is_certain: bool,
+    /// Whether at least the caller's configuration names the host.
+    pub is_named: bool,
+    /// Of a Gateway: how visitors are shut out.
+    pub shut: Option<Shut>,
     /// Whether the caller has just come up.
     pub by_newcomer: bool,
     /// Whether the caller has no sidecar.
     pub by_bare: bool,
+    /// Of a route that goes: whether another still takes some of the requests.
+    pub is_partial: bool,
     /// Of an island: the pods that are reached.
     pub reached: Option<&'a Resource>,
     /// Whose call it is.
@@ -82,6 +95,17 @@ impl<'a> Break<'a> {
     #[must_use]
     pub fn identity(&self) -> (Kind, String, Option<&'a str>, Option<u32>, Option<Span>) {
         (self.kind, self.host.clone(), self.subset, self.port, self.route.map(|(_, span)| span))
+    }
+
+    /// How sure it is that somebody calls: a route says so, the caller's configuration names the host, or nothing
+    /// does.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match (self.is_certain, self.is_named) {
+            (true, _) => Severity::Error,
+            (false, true) => Severity::Warning,
+            (false, false) => Severity::Info,
+        }
     }
 
     /// The host, or its subset, in words.
@@ -104,10 +128,24 @@ pub fn short(host: &str) -> &str {
     }
 }
 
-/// What breaks when one state becomes another. `ended` says that no visitor is left whose requests could fail.
+/// What breaks when one state becomes another. `ended` says that no visitor is left whose requests could fail, and
+/// `later` whether some or all requests of an entry of a Gateway are answered when the step is done or later on.
 #[must_use]
-pub fn breaks<'a>(before: &View<'a>, now: &View<'a>, changes: &[Change<'a>], ended: bool) -> Vec<Break<'a>> {
+pub fn breaks<'a>(
+    before: &View<'a>,
+    now: &View<'a>,
+    changes: &[Change<'a>],
+    ended: bool,
+    later: &dyn Fn(&Entry) -> Option<Later>,
+) -> Vec<Break<'a>> {
     let mut found = Vec::new();
+    let doors = before.calls().iter().filter(|(_, call)| matches!(call.caller, Caller::Gateway(_)));
+    for (entry, call) in doors {
+        found.extend(lost_route(now, entry, call, changes, later));
+        if let Caller::Gateway(Some(gateway)) = call.caller {
+            found.extend(closed_door(before, now, entry, call, gateway, changes));
+        }
+    }
     for (entry, call) in now.calls() {
         let earlier = before.calls().get(entry);
         let was_served = earlier.is_some_and(|call| is_used(before, entry, call));
@@ -131,10 +169,12 @@ pub fn breaks<'a>(before: &View<'a>, now: &View<'a>, changes: &[Change<'a>], end
         }
         found.extend(earlier.filter(|_| !newcomer).and_then(|old| island(before, entry, old, call)));
     }
-    for (entry, call) in before.calls() {
-        let Caller::Pods(resource) = call.caller else { continue };
-        let is_gone = !now.calls().contains_key(entry);
-        if !is_gone || ended || now.workload(resource.key()).is_none() {
+    for (entry, call) in before.calls().iter().filter(|(entry, _)| !now.calls().contains_key(*entry)) {
+        let resource = match call.caller {
+            Caller::Gateway(_) => continue,
+            Caller::Pods(resource) => resource,
+        };
+        if ended || now.workload(resource.key()).is_none() {
             continue;
         }
         let host_stays = now.mesh.registry.named(&entry.1).next();
@@ -156,6 +196,13 @@ pub fn breaks<'a>(before: &View<'a>, now: &View<'a>, changes: &[Change<'a>], end
             ..plain(entry, call, leg, kind)
         });
     }
+    for found in found.iter_mut().filter(|found| !found.is_named) {
+        if let Some(Call { caller: Caller::Pods(resource), .. }) = before.calls().get(&found.entry) {
+            found.is_named = before.names(resource.key(), &found.entry.1);
+        }
+    }
+    // Where several point at one place, what is certain is told.
+    found.sort_by_key(|found| (!found.is_certain, !found.is_named));
     found
 }
 
@@ -170,7 +217,8 @@ fn is_used(view: &View<'_>, entry: &Entry, call: &Call<'_>) -> bool {
             !host.selects_pods() || pods.any(|pod| may_listen(pod, &target))
         })
     };
-    let is_translated = |leg: &Leg<'_>| entry.2 != 0 && leg.host == entry.1 && leg.port != Some(entry.2);
+    let is_pods = matches!(call.caller, Caller::Pods(_));
+    let is_translated = |leg: &Leg<'_>| is_pods && leg.host == entry.1 && leg.port != Some(entry.2);
     let mut answered = call.legs.iter().filter(|leg| leg.fault.is_none()).peekable();
     answered.peek().is_some() && (answered.any(|leg| !is_translated(leg)) || listens())
 }
@@ -192,8 +240,11 @@ fn plain<'a>(entry: &Entry, call: &Call<'a>, leg: &Leg<'a>, kind: Kind) -> Break
         was: None,
         fault: leg.fault,
         is_certain: leg.route.is_some(),
+        is_named: leg.route.is_some(),
+        shut: None,
         by_newcomer: false,
         by_bare: call.is_bare,
+        is_partial: false,
         reached: None,
         entry: entry.clone(),
     }
@@ -264,14 +315,6 @@ fn classify<'a>(
                 None => (Kind::PodsNotReady, None, None),
             }
         }
-        Fault::NoGateway => match call.caller {
-            Caller::Gateway(_) => {
-                let old = before.calls().get(entry)?;
-                let Caller::Gateway(Some(gateway)) = old.caller else { return None };
-                (Kind::GatewayRemoved, Some(gateway), Some(gateway.name.span))
-            }
-            Caller::Pods(_) => return None,
-        },
         Fault::Tls { policy, setting, server, .. } => {
             let sides = [policy.map(|(r, _)| r), setting.map(|(r, _)| r), Some(server)];
             let brought = sides.into_iter().flatten().find_map(|resource| bringer(changes, resource));

@@ -1,25 +1,29 @@
 //! The calls that live clients can make in one state and how each ends.
 //!
 //! A client is live when it is there: a Gateway with routes, or pods that are ready. What merely dangles,
-//! such as a subset without pods that no live client is led to, is no matter here.
+//! such as a subset without pods that no live client is led to, is no matter here. Past 500 lines because callers of
+//! both sorts, their ways and the ends of these are one chain.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::plan::Change;
+use super::scope::{Scope, door, looked_at};
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
-use crate::mesh::host::matches;
-use crate::mesh::mtls::ClientProxy;
+use crate::mesh::host::{is_wildcard, matches};
+use crate::mesh::mtls::{ClientProxy, Sent};
 use crate::mesh::reach::route_kinds;
 use crate::mesh::registry::{Host, Port, Protocol};
 use crate::mesh::routes::{Binding, Role, RouteKind, Source, Target, VirtualService};
-use crate::mesh::workloads::{Proxy, VERSION_LABELS, Workload, may_listen};
-use crate::resource::{Resource, Spec};
-use crate::span::Span;
+use crate::mesh::security::Mode;
+use crate::mesh::workloads::{Proxy, VERSION_LABELS, Workload, WorkloadId, may_listen};
+use crate::resource::Resource;
+use crate::resource::networking::Percent;
+use crate::route::calls;
+use crate::span::{Span, Spanned};
 use crate::tls_check::{self, Server, Status};
 
 /// What identifies an object in a cluster.
@@ -36,8 +40,6 @@ pub enum Fault<'a> {
     NoSubset,
     /// No ready pod.
     NoPods,
-    /// The Gateway is gone or no longer accepts the host.
-    NoGateway,
     /// The client's TLS and the server's differ.
     Tls {
         /// The PeerAuthentication's mode.
@@ -46,8 +48,10 @@ pub enum Fault<'a> {
         setting: Option<(&'a Resource, Span)>,
         /// The pods that cannot be called.
         server: &'a Resource,
-        /// Whether they have no sidecar.
-        is_bare: bool,
+        /// What the client sends; `None` for a mode that Istio does not know.
+        sent: Option<Sent>,
+        /// What the pods' sidecar accepts; `None` without a sidecar.
+        mode: Option<Mode>,
     },
 }
 
@@ -74,8 +78,38 @@ pub struct Leg<'a> {
     pub claim: Option<&'a str>,
 }
 
-/// Who calls what: caller, host and port; port 0 for a Gateway's routes.
+impl<'a> Leg<'a> {
+    /// What stands for a rule that leads nowhere else, such as a redirect.
+    pub(super) fn of_rule(route: (&'a Resource, Span), host: &str) -> Self {
+        Self {
+            route: Some(route),
+            port_span: None,
+            host: host.to_owned(),
+            subset: None,
+            port: None,
+            fault: None,
+            pods: Vec::new(),
+            is_conditional: false,
+            claim: None,
+        }
+    }
+}
+
+/// Who calls what: caller, host and port; for a Gateway the port of its server, or 0 if the input does not have it.
 pub type Entry = (String, String, u32);
+
+/// Whether an entry is of a wildcard that takes the requests of another where that is not there.
+pub(super) fn covers(wildcard: &Entry, entry: &Entry) -> bool {
+    wildcard.0 == entry.0
+        && wildcard.2 == entry.2
+        && is_wildcard(&wildcard.1)
+        && matches(&wildcard.1, &entry.1)
+}
+
+/// The call of a Gateway that takes the requests of an entry: its own, or that of the wildcard which covers the host.
+pub(super) fn answering<'v, 'a>(calls: &'v BTreeMap<Entry, Call<'a>>, entry: &Entry) -> Option<&'v Call<'a>> {
+    calls.get(entry).or_else(|| calls.iter().find(|(other, _)| covers(other, entry)).map(|(_, call)| call))
+}
 
 /// A caller.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +131,9 @@ pub struct Call<'a> {
     pub legs: Vec<Leg<'a>>,
     /// Whether no proxy is beside the caller.
     pub is_bare: bool,
+    /// At a Gateway the VirtualService and the place of the rule that answers every request which no condition
+    /// takes.
+    pub takes_all: Option<(&'a Resource, Span)>,
     pub(super) namespace: Option<&'a str>,
 }
 
@@ -114,118 +151,6 @@ impl<'a> Call<'a> {
     }
 }
 
-/// What of a state is looked at: the hosts, namespaces and callers that a command touches.
-#[derive(Clone, Debug, Default)]
-pub struct Scope<'a> {
-    hosts: FxHashSet<String>,
-    wildcards: Vec<String>,
-    namespaces: FxHashSet<&'a str>,
-    callers: FxHashSet<Key<'a>>,
-}
-
-impl<'a> Scope<'a> {
-    /// What some changes touch in the given states.
-    #[must_use]
-    pub fn of<'c>(changes: impl IntoIterator<Item = &'c Change<'a>>, states: [&Mesh<'a>; 2]) -> Self
-    where
-        'a: 'c,
-    {
-        let mut scope = Self::default();
-        for resource in changes.into_iter().flat_map(|change| [change.old, change.new]).flatten() {
-            match &resource.spec {
-                Spec::Namespace => {
-                    scope.namespaces.insert(resource.name.as_str());
-                }
-                Spec::PeerAuthentication(_) => {
-                    let is_root = resource.namespace() == states[0].config.root_namespace;
-                    if is_root {
-                        scope.wildcards.push("*".to_owned());
-                    }
-                    scope.namespaces.insert(resource.namespace());
-                }
-                Spec::Workload(_) => {
-                    scope.callers.insert(resource.key());
-                    for mesh in states {
-                        let behind = |host: &&Host<'a>| {
-                            let mut pods = host.workloads.iter().filter_map(|id| mesh.workloads.get(*id));
-                            pods.any(|pod| std::ptr::eq(pod.resource, resource))
-                        };
-                        let hosts = mesh.registry.in_namespace(resource.namespace()).filter(behind);
-                        scope.hosts.extend(hosts.map(|host| host.name.clone()));
-                    }
-                }
-                _ => {}
-            }
-            if matches!(resource.spec, Spec::Gateway(_)) {
-                scope.hosts.insert(door(resource.namespace(), &resource.name));
-            }
-            for mesh in states {
-                for service in mesh.routes.iter().filter(|service| std::ptr::eq(service.resource, resource)) {
-                    for binding in &service.bindings {
-                        if let Binding::Gateway { namespace, name, .. } = binding {
-                            scope.hosts.insert(door(namespace, name));
-                        }
-                    }
-                    service.hosts.iter().for_each(|host| scope.add(&host.value));
-                    for (kind, rule) in service.rules() {
-                        let targets = mesh.routes.targets_of_rule(service, kind, rule);
-                        targets.for_each(|target| scope.add(&target.host));
-                    }
-                }
-                let rules =
-                    mesh.destination_rules.iter().filter(|rule| std::ptr::eq(rule.resource, resource));
-                rules.for_each(|rule| scope.add(&rule.host));
-                let hosts = mesh.registry.iter().filter(|host| std::ptr::eq(host.resource, resource));
-                hosts.for_each(|host| scope.add(&host.name));
-            }
-        }
-        scope
-    }
-
-    /// The hosts whose routes go by something in the request.
-    #[must_use]
-    pub fn of_conditions(mesh: &Mesh<'a>) -> Self {
-        let mut scope = Self::default();
-        for service in mesh.routes.iter().filter(|service| service.is_mesh()) {
-            let by_request = |(kind, rule): (RouteKind, usize)| {
-                service.sources(kind, rule).iter().any(|source| !source.unconditional)
-            };
-            if service.rules().any(by_request) {
-                service.hosts.iter().for_each(|host| scope.add(&host.value));
-            }
-        }
-        scope
-    }
-
-    /// What of it another scope may meet; `None` when it reaches all hosts of a namespace or a domain.
-    #[must_use]
-    pub fn hosts(&self) -> Option<impl Iterator<Item = &str>> {
-        let is_wide = !self.wildcards.is_empty() || !self.namespaces.is_empty();
-        (!is_wide).then(|| self.hosts.iter().map(String::as_str))
-    }
-
-    fn add(&mut self, host: &str) {
-        match host.starts_with('*') {
-            true => self.wildcards.push(host.to_owned()),
-            false => {
-                self.hosts.insert(host.to_owned());
-            }
-        }
-    }
-
-    fn holds(&self, host: &Host<'a>, caller: &Workload<'a>) -> bool {
-        self.hosts.contains(&host.name)
-            || self.namespaces.contains(host.namespace())
-            || self.callers.contains(&caller.resource.key())
-            || self.wildcards.iter().any(|wildcard| matches(wildcard, &host.name))
-    }
-}
-
-/// What stands for a Gateway among hosts, which have no space in them.
-fn door(namespace: &str, name: &str) -> String {
-    format!("gateway {namespace}/{name}")
-}
-
 /// Gateways by namespace and name.
 pub type Gateways<'a> = FxHashSet<(&'a str, &'a str)>;
 
@@ -237,6 +162,8 @@ pub struct View<'a> {
     scope: Option<Scope<'a>>,
     gateways: Rc<Gateways<'a>>,
     calls: OnceCell<BTreeMap<Entry, Call<'a>>>,
+    doors: OnceCell<BTreeMap<Entry, Call<'a>>>,
+    pods: OnceCell<FxHashMap<Key<'a>, WorkloadId>>,
 }
 
 impl<'a> View<'a> {
@@ -244,76 +171,137 @@ impl<'a> View<'a> {
     /// any other is taken to be there all the time.
     #[must_use]
     pub fn new(mesh: Rc<Mesh<'a>>, scope: Option<Scope<'a>>, gateways: Rc<Gateways<'a>>) -> Self {
-        Self { mesh, scope, gateways, calls: OnceCell::new() }
+        Self { mesh, scope, gateways, calls: OnceCell::new(), doors: OnceCell::new(), pods: OnceCell::new() }
     }
 
     /// Every call that is looked at.
     pub fn calls(&self) -> &BTreeMap<Entry, Call<'a>> {
         self.calls.get_or_init(|| {
             let mut calls = BTreeMap::new();
-            of_gateways(&self.mesh, &self.gateways, &mut calls);
+            of_gateways(&self.mesh, &self.gateways, self.scope.as_ref(), &mut calls);
             of_pods(&self.mesh, self.scope.as_ref(), &mut calls);
             calls
         })
     }
 
+    /// The calls of Gateways, all of them.
+    pub fn doors(&self) -> &BTreeMap<Entry, Call<'a>> {
+        self.doors.get_or_init(|| {
+            let mut calls = BTreeMap::new();
+            of_gateways(&self.mesh, &self.gateways, None, &mut calls);
+            calls
+        })
+    }
+
+    /// Whether the configuration of pods names a host.
+    #[must_use]
+    pub fn names(&self, key: Key<'_>, host: &str) -> bool {
+        let id =
+            self.mesh.workloads.iter().find(|(_, workload)| workload.resource.key() == key).map(|(id, _)| id);
+        id.is_some_and(|id| calls(&self.mesh, id).iter().any(|call| call.request.host == host))
+    }
+
     /// The ready pods of an object.
     #[must_use]
     pub fn workload(&self, key: Key<'_>) -> Option<&Workload<'a>> {
-        let all = self.mesh.workloads.iter().map(|(_, workload)| workload);
-        all.filter(|workload| has_pods(workload)).find(|workload| workload.resource.key() == key)
+        let pods = self.pods.get_or_init(|| {
+            let all = self.mesh.workloads.iter().filter(|(_, workload)| has_pods(workload));
+            all.map(|(id, workload)| (workload.resource.key(), id)).collect()
+        });
+        self.mesh.workloads.get(*pods.get(&key)?)
     }
 }
 
-fn of_gateways<'a>(mesh: &Mesh<'a>, gateways: &Gateways<'a>, calls: &mut BTreeMap<Entry, Call<'a>>) {
+fn of_gateways<'a>(
+    mesh: &Mesh<'a>,
+    gateways: &Gateways<'a>,
+    scope: Option<&Scope<'a>>,
+    calls: &mut BTreeMap<Entry, Call<'a>>,
+) {
+    let chosen = scope.map(|scope| looked_at(mesh, scope));
+    // What takes every request comes last in a virtual host, and only the first such rule counts.
+    let mut closed: FxHashSet<(Entry, RouteKind)> = FxHashSet::default();
     for service in mesh.routes.iter() {
         for binding in &service.bindings {
             let Binding::Gateway { namespace, name, .. } = binding else { continue };
             let gateway = mesh.gateways.get(namespace, name);
+            if gateway.is_none() && gateways.contains(&(namespace.as_str(), name.as_str())) {
+                continue;
+            }
             let pod = gateway.and_then(|gateway| mesh.workloads.get(*gateway.workloads.first()?));
             let client =
                 Client { namespace: pod.map(|pod| pod.namespace()), labels: pod.map(|pod| pod.labels) };
-            for host in &service.hosts {
-                let accepts = match gateway {
-                    Some(gateway) => gateway.servers_for(host, service.namespace()).next().is_some(),
-                    None => !gateways.contains(&(namespace.as_str(), name.as_str())),
-                };
-                let mut legs = Vec::new();
-                for kind in RouteKind::ALL {
-                    for rule in 0..service.count(kind) {
-                        let sources = service.sources(kind, rule);
-                        let own: Vec<&Source<'_>> =
-                            sources.iter().filter(|source| service.source_allows(source, binding)).collect();
-                        if !sources.is_empty() && own.is_empty() {
-                            continue;
-                        }
-                        let always = sources.is_empty() || own.iter().any(|source| source.unconditional);
-                        for target in routed(mesh, service, kind, rule) {
-                            let mut leg = leg(mesh, (client, ClientProxy::Gateway), service, target);
-                            leg.is_conditional = !always;
-                            if !accepts {
-                                leg.fault = Some(Fault::NoGateway);
-                                leg.pods.clear();
+            let is_chosen = |host: &&Spanned<String>| {
+                chosen.as_ref().is_none_or(|chosen| chosen.contains(&door(namespace, name, host)))
+            };
+            for host in service.hosts.iter().filter(is_chosen) {
+                for door in mesh.doors(binding, host, service.namespace()) {
+                    let port = door.listener.port.unwrap_or(0);
+                    let entry = (format!("{namespace}/{name}"), host.value.clone(), port);
+                    let mut legs = Vec::new();
+                    let mut takes_all = None;
+                    for kind in door.kinds.iter().copied() {
+                        for rule in 0..service.count(kind) {
+                            let sources = service.sources(kind, rule);
+                            let reaches = |source: &&Source<'_>| {
+                                source.reaches(kind, door.listener, service.namespace())
+                            };
+                            let own: Vec<&Source<'_>> = sources.iter().filter(reaches).collect();
+                            if !sources.is_empty() && own.is_empty() {
+                                continue;
                             }
-                            legs.push(leg);
-                        }
-                        if always {
-                            break;
+                            let always = sources.is_empty() || own.iter().any(|source| source.unconditional);
+                            if always && !closed.insert((entry.clone(), kind)) {
+                                break;
+                            }
+                            for target in routed(mesh, service, kind, rule) {
+                                let client = (client, ClientProxy::Gateway);
+                                let mut leg = leg(mesh, client, service, target, door.listener.port);
+                                leg.is_conditional = !always;
+                                legs.push(leg);
+                            }
+                            if always {
+                                let place = service
+                                    .rule_span(kind, rule)
+                                    .filter(|_| leads_on(mesh, service, kind, rule));
+                                takes_all = takes_all.or(place.map(|span| (service.resource, span)));
+                                break;
+                            }
                         }
                     }
+                    let call = calls.entry(entry).or_insert_with(|| Call {
+                        caller: Caller::Gateway(gateway.map(|gateway| gateway.resource)),
+                        who: format!("Gateway `{name}`"),
+                        legs: Vec::new(),
+                        is_bare: false,
+                        takes_all: None,
+                        namespace: client.namespace,
+                    });
+                    call.legs.extend(legs);
+                    call.takes_all = call.takes_all.or(takes_all);
                 }
-                let entry = (format!("{namespace}/{name}"), host.value.clone(), 0);
-                let call = calls.entry(entry).or_insert_with(|| Call {
-                    caller: Caller::Gateway(gateway.map(|gateway| gateway.resource)),
-                    who: format!("Gateway `{name}`"),
-                    legs: Vec::new(),
-                    is_bare: false,
-                    namespace: client.namespace,
-                });
-                call.legs.extend(legs);
             }
         }
     }
+}
+
+/// Whether a rule gives an answer that a visitor can use: its destinations', or a redirect.
+fn leads_on<'a>(mesh: &Mesh<'a>, service: &VirtualService<'a>, kind: RouteKind, rule: usize) -> bool {
+    let http = service.spec.http.get(rule).filter(|_| kind == RouteKind::Http);
+    if let Some(http) = http {
+        let abort = http.fault.get().and_then(|fault| fault.abort.get());
+        let share = |percent: &Percent| percent.value.get().copied().unwrap_or(0.0);
+        if abort.is_some_and(|abort| abort.percentage.get().is_some_and(|percent| share(percent) >= 100.0)) {
+            return false;
+        }
+        if let Some(answer) = http.direct_response.get() {
+            return answer.status.get().is_none_or(|status| *status < 400);
+        }
+        if http.redirect.is_some() || http.delegate.is_some() {
+            return true;
+        }
+    }
+    routed(mesh, service, kind, rule).next().is_some()
 }
 
 fn routed<'m, 'a>(
@@ -329,6 +317,9 @@ fn routed<'m, 'a>(
 
 fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<Entry, Call<'a>>) {
     let hosts: Vec<&Host<'a>> = mesh.registry.iter().filter(|host| !host.is_alias()).collect();
+    let mut blind: FxHashMap<*const Host<'a>, bool> = FxHashMap::default();
+    // Pods of one namespace are led alike, unless rules go by their labels.
+    let mut known: FxHashMap<(u32, &str, bool, *const Host<'a>), Vec<Leg<'a>>> = FxHashMap::default();
     for (id, caller) in mesh.workloads.iter().filter(|(_, caller)| has_pods(caller)) {
         let is_bare = matches!(caller.proxy, Proxy::None | Proxy::Ambient);
         let client = Client { namespace: Some(caller.namespace()), labels: Some(caller.labels) };
@@ -340,45 +331,17 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
                 continue;
             }
             let is_own = host.workloads.contains(&id);
+            let is_blind =
+                *blind.entry(std::ptr::from_ref(*host)).or_insert_with(|| ignores_labels(mesh, host));
             for port in host.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
-                let mut legs = Vec::new();
-                let mut decided = false;
-                for kind in route_kinds(port).iter().filter(|_| !is_bare) {
-                    for (service, rule) in mesh.rules_of(caller, &host.name, *kind, port.number) {
-                        decided = true;
-                        let sources = service.sources(*kind, rule);
-                        let own: Vec<&Source<'_>> =
-                            sources.iter().filter(|s| s.admits(*kind, caller, port.number)).collect();
-                        // Pods hardly call themselves, unless a route says that they do.
-                        if is_own && own.iter().all(|source| source.labels.is_empty()) {
-                            continue;
-                        }
-                        let version = |source: &&Source<'a>| {
-                            VERSION_LABELS.iter().find_map(|key| source.labels.text(key))
-                        };
-                        for target in routed(mesh, service, *kind, rule) {
-                            let mut leg = leg(mesh, (client, proxy), service, target);
-                            leg.is_conditional =
-                                !sources.is_empty() && !own.iter().any(|source| source.unconditional);
-                            leg.claim = own.iter().copied().find_map(|source| version(&source));
-                            legs.push(leg);
-                        }
+                let own = Own { caller, client, proxy, is_own };
+                let legs = match is_own || !is_blind {
+                    true => legs_of_pods(mesh, &own, host, port),
+                    false => {
+                        let kind = (port.number, caller.namespace(), is_bare, std::ptr::from_ref(*host));
+                        known.entry(kind).or_insert_with(|| legs_of_pods(mesh, &own, host, port)).clone()
                     }
-                }
-                if !decided && !is_own {
-                    let end = end(mesh, (client, proxy), host, None, port);
-                    legs.push(Leg {
-                        route: None,
-                        port_span: None,
-                        host: host.name.clone(),
-                        subset: None,
-                        port: Some(port.number),
-                        fault: end.as_ref().err().copied(),
-                        pods: end.unwrap_or_default(),
-                        is_conditional: false,
-                        claim: None,
-                    });
-                }
+                };
                 if legs.is_empty() {
                     continue;
                 }
@@ -390,6 +353,7 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
                         who: caller.resource.describe(),
                         legs,
                         is_bare,
+                        takes_all: None,
                         namespace: client.namespace,
                     },
                 );
@@ -398,11 +362,73 @@ fn of_pods<'a>(mesh: &Mesh<'a>, scope: Option<&Scope<'a>>, calls: &mut BTreeMap<
     }
 }
 
+/// Pods that call, and whether the host that they call is theirs.
+struct Own<'o, 'a> {
+    caller: &'o Workload<'a>,
+    client: Client<'o>,
+    proxy: ClientProxy,
+    is_own: bool,
+}
+
+fn legs_of_pods<'a>(mesh: &Mesh<'a>, own: &Own<'_, 'a>, host: &Host<'a>, port: &Port<'a>) -> Vec<Leg<'a>> {
+    let Own { caller, client, proxy, is_own } = *own;
+    let mut legs = Vec::new();
+    let mut decided = false;
+    for kind in route_kinds(port).iter().filter(|_| proxy != ClientProxy::None) {
+        for (service, rule) in mesh.rules_of(caller, &host.name, *kind, port.number) {
+            decided = true;
+            let sources = service.sources(*kind, rule);
+            let own: Vec<&Source<'_>> =
+                sources.iter().filter(|s| s.admits(*kind, caller, port.number)).collect();
+            // Pods hardly call themselves, unless a route says that they do.
+            if is_own && own.iter().all(|source| source.labels.is_empty()) {
+                continue;
+            }
+            let version =
+                |source: &&Source<'a>| VERSION_LABELS.iter().find_map(|key| source.labels.text(key));
+            for target in routed(mesh, service, *kind, rule) {
+                let mut leg = leg(mesh, (client, proxy), service, target, Some(port.number));
+                leg.is_conditional = !sources.is_empty() && !own.iter().any(|source| source.unconditional);
+                leg.claim = own.iter().copied().find_map(|source| version(&source));
+                legs.push(leg);
+            }
+        }
+    }
+    if !decided && !is_own {
+        let end = end(mesh, (client, proxy), host, None, port);
+        legs.push(Leg {
+            route: None,
+            port_span: None,
+            host: host.name.clone(),
+            subset: None,
+            port: Some(port.number),
+            fault: end.as_ref().err().copied(),
+            pods: end.unwrap_or_default(),
+            is_conditional: false,
+            claim: None,
+        });
+    }
+    legs
+}
+
+/// Whether all pods of a namespace get the same rules for a host: nothing goes by their labels.
+fn ignores_labels(mesh: &Mesh<'_>, host: &Host<'_>) -> bool {
+    let is_its = |service: &&VirtualService<'_>| service.hosts.iter().any(|own| matches(own, &host.name));
+    mesh.destination_rules.iter().all(|rule| rule.selector().is_none())
+        && mesh.routes.iter().filter(is_its).all(|service| {
+            service
+                .rules()
+                .flat_map(|(kind, rule)| service.sources(kind, rule))
+                .all(|source| source.labels.is_empty())
+        })
+}
+
 fn leg<'a>(
     mesh: &Mesh<'a>,
     client: (Client<'_>, ClientProxy),
     service: &VirtualService<'a>,
     target: &Target<'a>,
+    listener: Option<u32>,
 ) -> Leg<'a> {
     let subset = target.subset();
     let written = target.destination.value.port_number();
@@ -421,9 +447,25 @@ fn leg<'a>(
         leg.fault = Some(Fault::NoHost);
         return leg;
     };
-    leg.port = leg.port.or_else(|| mesh.target_port(service, target, host));
-    // An external host, or one whose port nobody can tell, is taken to answer.
-    let Some(number) = leg.port.filter(|_| !host.is_alias()) else { return leg };
+    if host.is_alias() {
+        // What an external host does is not known; it is taken to answer.
+        leg.port = leg.port.or_else(|| mesh.target_port(service, target, host));
+        return leg;
+    }
+    let rules = leg.subset.map(|name| (name, mesh.destination(client.0, &host.name)));
+    if rules.is_some_and(|(name, rules)| rules.is_none_or(|rules| rules.subset(name).is_none())) {
+        leg.fault = Some(Fault::NoSubset);
+    }
+    // `GetDestinationCluster`: the lookup of a sidecar's http routes knows only hosts that have the listener's port.
+    leg.port = leg.port.or_else(|| match (host.ports.as_slice(), listener) {
+        ([only], _) if target.kind != RouteKind::Http || client.1 == ClientProxy::Gateway => {
+            Some(only.number)
+        }
+        (_, Some(listener)) => Some(listener),
+        (_, None) => mesh.target_port(service, target, host),
+    });
+    // A port that nobody can tell is taken to answer.
+    let Some(number) = leg.port.filter(|_| leg.fault.is_none()) else { return leg };
     let Some(port) = host.port(number) else {
         leg.fault = Some(Fault::NoPort(number));
         return leg;
@@ -480,12 +522,13 @@ fn end<'a>(
     for pod in &pods {
         let answer = tls_check::answer(mesh, client, host, port, subset, Some(pod));
         if answer.status == Status::Conflict {
-            let (policy, is_bare) = match answer.server {
-                Server::Policy(decision) => (decision.by, false),
-                Server::Bare | Server::Unknown => (None, true),
+            let (policy, mode) = match answer.server {
+                Server::Policy(decision) => (decision.by, Some(decision.mode)),
+                Server::Bare | Server::Unknown => (None, None),
             };
             let setting = answer.client.by.map(|setting| (setting.resource, setting.span()));
-            return Err(Fault::Tls { policy, setting, server: pod.resource, is_bare });
+            let sent = answer.client.sent;
+            return Err(Fault::Tls { policy, setting, server: pod.resource, sent, mode });
         }
     }
     Ok(pods.into_iter().map(|pod| pod.resource).collect())

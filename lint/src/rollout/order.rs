@@ -21,8 +21,10 @@ pub struct ProposedAction {
     pub verb: Verb,
     /// Its paths.
     pub paths: Vec<String>,
-    /// The step and action of the written order that it is, if it is one unchanged.
-    pub origin: Option<(usize, usize)>,
+    /// The step and action of the written order that it comes from.
+    pub origin: (usize, usize),
+    /// Whether it is that action, and not one of the files that it was taken apart into.
+    pub is_whole: bool,
 }
 
 /// One step of a proposed order.
@@ -36,7 +38,7 @@ pub struct ProposedStep {
     pub is_unchanged: bool,
 }
 
-/// How much work a search may be: commands that are looked at, times the objects of the rollout.
+/// How much work a search may be: moments that are looked at, times the objects of the rollout.
 const MOST_WORK: usize = 400_000;
 
 /// Looks for an order: first one that never leaves a route without its end, then one without risk, then one
@@ -46,6 +48,7 @@ pub(crate) fn propose<'a>(world: &World<'_, 'a>, plan: &Plan<'a>) -> Proposal {
     let most_tries = MOST_WORK / (objects + plan.around.len() + 50);
     let mut tries = 0;
     let mut stuck = String::new();
+    let mut gave_up = false;
     for care in [Care::Tidy, Care::Strict, Care::Errors] {
         for split in [false, true] {
             let mut search = Search { world, care, tries: most_tries, stuck: String::new() };
@@ -53,6 +56,7 @@ pub(crate) fn propose<'a>(world: &World<'_, 'a>, plan: &Plan<'a>) -> Proposal {
                 return finish(world, plan, order, care);
             }
             tries += most_tries - search.tries;
+            gave_up |= search.tries == 0;
             stuck = search.stuck;
         }
     }
@@ -70,8 +74,12 @@ pub(crate) fn propose<'a>(world: &World<'_, 'a>, plan: &Plan<'a>) -> Proposal {
             "; it takes a state in between that these files do not have, such as a route that lets go first"
         }
     };
+    let looked = match gave_up {
+        true => format!("the search was given up after {tries} moments, for the rollout is large"),
+        false => format!("{tries} moments were looked at"),
+    };
     Proposal::None(format!(
-        "every order of step {stuck} that was tried breaks requests at some moment ({tries} commands were looked at){hint}"
+        "every order of step {stuck} that was tried breaks requests at some moment ({looked}){hint}"
     ))
 }
 
@@ -223,10 +231,11 @@ impl<'a> Search<'_, '_, 'a> {
             if self.tries == 0 {
                 return false;
             }
-            self.tries -= 1;
             let step = command.on(self.world.files, state);
             let is_last = done.len() + 1 == pool.len();
+            let earlier = self.world.moments.get();
             let found = self.world.check(&step, state, ends, number, visitors, is_last);
+            self.tries = self.tries.saturating_sub((self.world.moments.get() - earlier).max(1));
             if found.iter().any(|(_, diagnostic)| self.forbids(diagnostic)) {
                 continue;
             }
@@ -251,12 +260,7 @@ impl<'a> Search<'_, '_, 'a> {
     }
 
     fn forbids(&self, diagnostic: &Diagnostic) -> bool {
-        let file = self.world.files.name(diagnostic.span.file);
-        let severity = match self.world.settings.level(diagnostic.rule, file) {
-            Some(crate::settings::Level::Off) => return false,
-            Some(crate::settings::Level::Report(severity)) => severity,
-            None => diagnostic.severity,
-        };
+        let Some(severity) = self.world.severity(diagnostic) else { return false };
         let risky = [rollout_same_apply_race::RULE.id, rollout_flag_leak::RULE.id];
         severity == Severity::Error && diagnostic.rule != rollout_no_way_back::RULE.id
             || (self.care >= Care::Strict && risky.contains(&diagnostic.rule))
@@ -309,13 +313,17 @@ fn finish<'a>(world: &World<'_, 'a>, plan: &Plan<'a>, order: Vec<PlannedStep<'a>
             ProposedAction {
                 verb: command.verb,
                 paths: command.paths.clone(),
-                origin: is_whole.then_some(command.origin),
+                origin: command.origin,
+                is_whole,
             }
         };
         let actions: Vec<ProposedAction> = step.commands.iter().map(action).collect();
         let is_unchanged = written.is_some_and(|written| {
             written.commands.len() == actions.len()
-                && actions.iter().enumerate().all(|(i, action)| action.origin == Some((number, i)))
+                && actions
+                    .iter()
+                    .enumerate()
+                    .all(|(i, action)| action.is_whole && action.origin == (number, i))
         });
         ProposedStep { name: step.name.clone(), actions, is_unchanged }
     });

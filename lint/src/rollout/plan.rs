@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use rustc_hash::FxHashMap;
+
 use crate::files::Files;
 use crate::resource::{Resource, Spec};
 use crate::settings::{Action, Settings};
@@ -106,7 +108,8 @@ pub struct Move<'a> {
 }
 
 /// Whether a path of a step covers a file: the file itself, or a folder above it.
-pub(crate) fn covers(path: &str, file: &str) -> bool {
+#[must_use]
+pub fn covers(path: &str, file: &str) -> bool {
     path == "." || file.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
@@ -258,8 +261,15 @@ fn is_unchanged(files: &Files, old: &Resource, new: &Resource) -> bool {
     text(old) == text(new)
 }
 
+/// Whether an object counts only when its command has settled: pods must start first, and a namespace's label for
+/// injection means nothing to pods that run already.
+#[must_use]
+pub fn waits(resource: &Resource) -> bool {
+    matches!(resource.spec, Spec::Workload(_) | Spec::Namespace)
+}
+
 /// A state after some changes. Until a command has settled, the pods that it makes are not ready, and of a
-/// workload that it changes the old pods still answer.
+/// workload or namespace that it changes the old pods still answer.
 #[must_use]
 pub fn after<'a, 'c>(
     state: &[&'a Resource],
@@ -270,17 +280,26 @@ where
     'a: 'c,
 {
     let mut slots: Vec<Option<&'a Resource>> = state.iter().copied().map(Some).collect();
+    let place = |(index, resource): (usize, &&'a Resource)| (std::ptr::from_ref(*resource), index);
+    let mut places: FxHashMap<*const Resource, usize> = state.iter().enumerate().map(place).collect();
     for change in changes {
-        let is_pending = !settled && change.new.is_some_and(|new| matches!(new.spec, Spec::Workload(_)));
+        let is_pending = !settled && change.new.is_some_and(waits);
         if is_pending {
             continue;
         }
-        let held = |slot: &Option<&'a Resource>| {
-            slot.zip(change.old).is_some_and(|(slot, old)| std::ptr::eq(slot, old))
+        let held = change.old.and_then(|old| places.remove(&std::ptr::from_ref(old)));
+        let index = match held.and_then(|index| Some((index, slots.get_mut(index)?))) {
+            Some((index, slot)) => {
+                *slot = change.new;
+                index
+            }
+            None => {
+                slots.extend(change.new.map(Some));
+                slots.len().saturating_sub(1)
+            }
         };
-        match slots.iter_mut().find(|slot| held(slot)) {
-            Some(slot) => *slot = change.new,
-            None => slots.extend(change.new.map(Some)),
+        if let Some(new) = change.new {
+            places.insert(std::ptr::from_ref(new), index);
         }
     }
     slots.into_iter().flatten().collect()

@@ -2,6 +2,9 @@
 //! move take the comments above them along, and the result is read again before it counts.
 
 use std::fmt::Write as _;
+use std::ops::Range;
+
+use rustc_hash::FxHashSet;
 
 use super::order::{ProposedAction, ProposedStep};
 use super::plan::Verb;
@@ -79,14 +82,33 @@ pub fn rewrite(text: &str, steps: &[ProposedStep]) -> Result<String, String> {
     let blocks =
         blocks(text, &items).ok_or(format!("`rollout` is not written as one entry per line; {BY_HAND}"))?;
     let indent = " ".repeat(blocks.first().map_or(2, |block| block.indent));
+    let comments: Vec<Range<usize>> =
+        documents.iter().flat_map(|document| document.comments()).map(|comment| comment.range()).collect();
+    let written: Vec<Written> = items
+        .iter()
+        .zip(&blocks)
+        .map(|(item, block)| Written { block: block.clone(), actions: actions(text, *item) })
+        .collect();
+    let mut rewriter = Rewriter {
+        text,
+        written,
+        comments,
+        indent,
+        told: FxHashSet::default(),
+        dropped: FxHashSet::default(),
+    };
+    for (number, old) in old.rollout.iter().enumerate() {
+        if steps.iter().all(|step| step.name != old.name) {
+            rewriter.dropped.insert(number);
+        }
+    }
     let mut list = String::new();
     for step in steps {
         let number = old.rollout.iter().position(|own| own.name == step.name);
-        let written = number.and_then(|number| Some((number, items.get(number)?, blocks.get(number)?)));
-        match written {
-            Some((_, _, block)) if step.is_unchanged => list.push_str(slice(text, block)),
-            Some((number, item, block)) => list.push_str(&moved(text, number, *item, block, step, &indent)),
-            None => list.push_str(&step_text(step, &indent)),
+        let block = number.and_then(|number| blocks.get(number));
+        match (number, block) {
+            (_, Some(block)) if step.is_unchanged => list.push_str(slice(text, block)),
+            (number, _) => list.push_str(&rewriter.step(number, step)),
         }
         if !list.ends_with('\n') {
             list.push('\n');
@@ -97,6 +119,13 @@ pub fn rewrite(text: &str, steps: &[ProposedStep]) -> Result<String, String> {
     };
     let head = text.get(..first.start).unwrap_or("");
     let tail = text.get(last.end..).unwrap_or("");
+    let old_list = text.get(first.start..last.end).unwrap_or("");
+    if rewriter.comments.iter().filter_map(|range| text.get(range.clone())).any(|comment| {
+        let comment = comment.trim_end();
+        old_list.matches(comment).count() > list.matches(comment).count()
+    }) {
+        return Err(format!("a comment would be lost; {BY_HAND}"));
+    }
     let new = format!("{head}{list}{tail}");
     let read = Settings::parse(&new, "")?;
     if read.rollout != wanted(steps) {
@@ -122,42 +151,124 @@ fn slice<'t>(text: &'t str, block: &Block) -> &'t str {
     text.get(block.start..block.end).unwrap_or("")
 }
 
-/// A step whose commands are the written ones in another order, or new text where that is not so.
-fn moved(
-    text: &str,
-    number: usize,
-    item: NodeRef<'_>,
-    block: &Block,
-    step: &ProposedStep,
-    indent: &str,
-) -> String {
-    let comments = || {
-        let own: Vec<&str> =
-            slice(text, block).lines().take_while(|line| !line.trim_start().starts_with('-')).collect();
-        if own.is_empty() { String::new() } else { format!("{}\n", own.join("\n")) }
-    };
-    let whole = slice(text, block);
-    let gap = "\n".repeat((whole.len() - whole.trim_end_matches('\n').len()).saturating_sub(1));
-    let fresh = || format!("{}{}{gap}", comments(), step_text(step, indent));
-    let Some(actions) = item.get("actions").filter(|list| list.is_sequence() && !list.is_flow()) else {
-        return fresh();
-    };
-    let nodes: Vec<NodeRef<'_>> = actions.items().collect();
-    let Some(own) = blocks(text, &nodes) else { return fresh() };
-    let (Some(first), Some(last)) = (own.first(), own.last()) else { return fresh() };
-    let inner = " ".repeat(first.indent);
-    let mut out = text.get(block.start..first.start).unwrap_or("").to_owned();
-    for action in &step.actions {
-        let kept = action.origin.filter(|(from, _)| *from == number).and_then(|(_, index)| own.get(index));
-        match kept {
-            Some(kept) => out.push_str(slice(text, kept).trim_end_matches('\n')),
-            None => out.push_str(action_text(action, &inner).trim_end_matches('\n')),
+/// A step as it stands in the text.
+struct Written {
+    block: Block,
+    /// Its commands, where each has lines of its own.
+    actions: Option<Vec<Block>>,
+}
+
+impl Written {
+    /// What belongs to the step and to none of its commands.
+    fn own(&self) -> Vec<Range<usize>> {
+        let whole = self.block.start..self.block.end;
+        match self.actions.as_deref() {
+            Some([first, .., last]) => vec![whole.start..first.start, last.end..whole.end],
+            Some([only]) => vec![whole.start..only.start, only.end..whole.end],
+            _ => vec![whole],
         }
-        out.push('\n');
     }
-    // What follows the last command, such as a blank line, stays after the step.
-    let rest = text.get(last.end..block.end).unwrap_or("");
-    format!("{out}{rest}")
+}
+
+/// The lines of the commands of a step.
+fn actions(text: &str, item: NodeRef<'_>) -> Option<Vec<Block>> {
+    let actions = item.get("actions").filter(|list| list.is_sequence() && !list.is_flow())?;
+    let nodes: Vec<NodeRef<'_>> = actions.items().collect();
+    blocks(text, &nodes).filter(|blocks| !blocks.is_empty())
+}
+
+struct Rewriter<'t> {
+    text: &'t str,
+    written: Vec<Written>,
+    /// Every comment of the file.
+    comments: Vec<Range<usize>>,
+    indent: String,
+    /// Commands that were taken apart and whose comments have been written.
+    told: FxHashSet<(usize, usize)>,
+    /// Steps that are no more and whose comments are still to be written.
+    dropped: FxHashSet<usize>,
+}
+
+impl<'t> Rewriter<'t> {
+    fn comments_in(&self, ranges: &[Range<usize>]) -> Vec<&'t str> {
+        let inside =
+            |own: &&Range<usize>| ranges.iter().any(|range| range.start <= own.start && own.end <= range.end);
+        let own = self.comments.iter().filter(inside).filter_map(|own| self.text.get(own.clone()));
+        own.map(str::trim_end).collect()
+    }
+
+    /// A step whose commands are the written ones in another order or from other steps, or new text.
+    fn step(&mut self, number: Option<usize>, step: &ProposedStep) -> String {
+        let text = self.text;
+        let number = number.filter(|number| *number < self.written.len());
+        let written = number.and_then(|number| self.written.get(number));
+        let blocks = written.and_then(|written| Some((&written.block, written.actions.as_deref()?)));
+        let (mut out, inner, rest) = match blocks {
+            Some((block, [first, ..])) => {
+                let end =
+                    written.and_then(|w| w.actions.as_deref()?.last()).map_or(block.end, |last| last.end);
+                let head = text.get(block.start..first.start).unwrap_or("").to_owned();
+                let rest = text.get(end..block.end).unwrap_or("").to_owned();
+                (head, " ".repeat(first.indent), rest)
+            }
+            _ => {
+                let mut head = String::new();
+                for comment in written.map(|written| self.comments_in(&written.own())).unwrap_or_default() {
+                    let _ = writeln!(head, "{}{comment}", self.indent);
+                }
+                let whole = written.map_or("", |written| slice(text, &written.block));
+                let gap = "\n".repeat((whole.len() - whole.trim_end_matches('\n').len()).saturating_sub(1));
+                let is_plain = step.actions.iter().all(|action| Some(action.origin.0) == number);
+                if is_plain {
+                    return format!("{head}{}{gap}", step_text(step, &self.indent));
+                }
+                let _ =
+                    write!(head, "{0}- name: {1}\n{0}  actions:\n", self.indent, string_scalar(&step.name));
+                (head, format!("{}    ", self.indent), gap)
+            }
+        };
+        for action in &step.actions {
+            out.push_str(&self.action(action, &inner));
+        }
+        out.push_str(&rest);
+        out
+    }
+
+    fn action(&mut self, action: &ProposedAction, indent: &str) -> String {
+        let (from, index) = action.origin;
+        let mut out = String::new();
+        let Some(written) = self.written.get(from) else { return action_text(action, indent) };
+        let block = written.actions.as_ref().and_then(|blocks| blocks.get(index)).cloned();
+        let own = written.own();
+        let mut lead = Vec::new();
+        if self.dropped.remove(&from) {
+            lead.extend(self.comments_in(&own));
+        }
+        let kept = block.as_ref().filter(|_| action.is_whole);
+        if let (Some(block), None) = (&block, kept)
+            && self.told.insert(action.origin)
+        {
+            let whole = block.start..block.end;
+            lead.extend(self.comments_in(std::slice::from_ref(&whole)));
+        }
+        for comment in lead {
+            let _ = writeln!(out, "{indent}{comment}");
+        }
+        match kept {
+            Some(block) => {
+                let old = " ".repeat(block.indent);
+                for line in slice(self.text, block).trim_end_matches('\n').lines() {
+                    let line = line.strip_prefix(old.as_str()).unwrap_or_else(|| line.trim_start());
+                    let _ = match line.trim().is_empty() {
+                        true => writeln!(out),
+                        false => writeln!(out, "{indent}{line}"),
+                    };
+                }
+            }
+            None => out.push_str(&action_text(action, indent)),
+        }
+        out
+    }
 }
 
 /// The lines of each entry of a block list. An entry owns the comments right above it, and everything up to

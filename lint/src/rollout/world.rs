@@ -1,13 +1,16 @@
 //! What stays the same through a rollout, and the check of one command: its moments, the calls that break at
 //! each, and the rules that tell of them. Knows no order; who calls it decides what comes when.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::breaks::{Break, breaks};
-use super::live::{Call, Entry, Gateways, Key, Scope, View};
-use super::plan::{Change, Move, Plan, after};
+use super::breaks::{Break, Later, breaks};
+use super::live::{Call, Entry, Gateways, Key, View, answering, covers};
+use super::plan::{Change, Move, Plan, after, waits};
+use super::scope::Scope;
 use super::{Timing, Transition};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::files::Files;
@@ -19,8 +22,9 @@ use crate::mesh::workloads::Proxy;
 use crate::resource::{Resource, Spec};
 use crate::rule::{Check, Context, Rule, TransitionContext};
 use crate::rules::{RULES, tag_header_unprotected, version_islands_cross};
-use crate::settings::Settings;
+use crate::settings::{Level, Settings};
 use crate::span::Span;
+use crate::suppress::Suppressions;
 use crate::yaml::Document;
 
 /// Rules about one state that tell of live traffic and not of what merely dangles: they are asked between
@@ -38,8 +42,13 @@ pub(crate) struct World<'w, 'a> {
     known: FxHashSet<(&'static str, Span)>,
     /// For each step, see [`Transition::flagged`].
     flagged: Vec<FxHashMap<Entry, FxHashSet<Key<'a>>>>,
+    /// For each step what Gateways answer when it is done or after a later one.
+    answered: Vec<BTreeMap<Entry, Later>>,
     ever_injected: FxHashSet<Key<'a>>,
     gateways: Rc<Gateways<'a>>,
+    suppressions: Suppressions<'w>,
+    /// How many moments have been built, which is what takes the time.
+    pub(crate) moments: Cell<usize>,
 }
 
 impl<'w, 'a> World<'w, 'a> {
@@ -62,8 +71,11 @@ impl<'w, 'a> World<'w, 'a> {
             config,
             known,
             flagged: Vec::new(),
+            answered: Vec::new(),
             ever_injected: FxHashSet::default(),
             gateways: Rc::default(),
+            suppressions: Suppressions::new(files, input, settings.assume),
+            moments: Cell::new(0),
         };
         let is_gateway = |resource: &&Resource| matches!(resource.spec, Spec::Gateway(_));
         let gateways = input.resources.iter().filter(is_gateway);
@@ -87,6 +99,8 @@ impl<'w, 'a> World<'w, 'a> {
                 let only: FxHashSet<Key<'a>> = keys(call, true).difference(&open).copied().collect();
                 (!only.is_empty()).then(|| (entry.clone(), only))
             };
+            let answers = |(entry, call): (&Entry, &Call<'a>)| Some((entry.clone(), Later::of(call)?));
+            world.answered.push(view.doors().iter().filter_map(answers).collect());
             world.flagged.push(view.calls().iter().filter_map(flagged).collect());
         }
         // From each step's own end on.
@@ -98,7 +112,39 @@ impl<'w, 'a> World<'w, 'a> {
                 }
             }
         }
+        for index in (1..world.answered.len()).rev() {
+            let later = world.answered.get(index).cloned().unwrap_or_default();
+            if let Some(own) = world.answered.get_mut(index - 1) {
+                for (entry, answer) in later {
+                    let known = own.entry(entry).or_insert(answer);
+                    *known = answer.max(*known);
+                }
+            }
+        }
         world
+    }
+
+    /// What a Gateway answers when a step is done or later on; on the way back, at its end.
+    fn later(&self, number: usize, end: &View<'a>, entry: &Entry) -> Option<Later> {
+        match self.answered.get(number) {
+            Some(answered) => {
+                let covers = |(other, _): &(&Entry, &Later)| covers(other, entry);
+                answered.get(entry).or_else(|| answered.iter().find(covers).map(|(_, later)| later)).copied()
+            }
+            None => answering(end.doors(), entry).and_then(Later::of),
+        }
+    }
+
+    /// How severe a finding is for the user; `None` when it is suppressed or turned off.
+    pub(crate) fn severity(&self, diagnostic: &Diagnostic) -> Option<Severity> {
+        if self.suppressions.hides(diagnostic) {
+            return None;
+        }
+        match self.settings.level(diagnostic.rule, self.files.name(diagnostic.span.file)) {
+            Some(Level::Off) => None,
+            Some(Level::Report(severity)) => Some(severity),
+            None => Some(diagnostic.severity),
+        }
     }
 
     pub(crate) fn mesh(&self, state: &[&'a Resource]) -> Mesh<'a> {
@@ -146,6 +192,7 @@ impl<'w, 'a> World<'w, 'a> {
             step.objects.iter().map(|object| Scope::of(&object.changes, [&old, &done])).collect();
         for (timing, arrived) in timings(step, &old, &scopes) {
             let settled = timing == Timing::Settled;
+            self.moments.set(self.moments.get() + 1);
             let scope = match timing {
                 Timing::Settled => Scope::of(step.changes(), [&old, &done]),
                 Timing::Arrived(index) | Timing::First(index) | Timing::Last(index) => {
@@ -155,7 +202,8 @@ impl<'w, 'a> World<'w, 'a> {
             let before = View::new(Rc::clone(&old), Some(scope.clone()), Rc::clone(&self.gateways));
             let now = self.view(&after(state, &arrived, settled), Some(scope));
             let ended = had_visitors && !self.has_visitors(now.mesh.resources());
-            let mut breaks = breaks(&before, &now, &arrived, ended);
+            let later = |entry: &Entry| self.later(number, &ends[1], entry);
+            let mut breaks = breaks(&before, &now, &arrived, ended, &later);
             // One that shows in several orders is one race, and one that shows in any order is none.
             if timing.is_race() {
                 breaks.retain(|found| !certain.contains(&found.identity()));
@@ -181,11 +229,15 @@ impl<'w, 'a> World<'w, 'a> {
                 }
             };
             let mut add = |diagnostic: Diagnostic| {
-                let known = |(_, other): &&(usize, Diagnostic)| {
+                let at = object(&diagnostic);
+                let known = |(_, other): &&mut (usize, Diagnostic)| {
                     other.rule == diagnostic.rule && other.span == diagnostic.span
                 };
-                if !found.iter().any(|other| known(&other)) {
-                    found.push((object(&diagnostic), diagnostic));
+                match found.iter_mut().find(known) {
+                    // Of one place the worst is told.
+                    Some(other) if other.1.severity < diagnostic.severity => *other = (at, diagnostic),
+                    Some(_) => {}
+                    None => found.push((at, diagnostic)),
                 }
             };
             for rule in RULES.iter().filter(|rule| self.settings.runs(rule.id)) {
@@ -252,13 +304,12 @@ fn timings<'a>(step: &Move<'a>, before: &Mesh<'a>, scopes: &[Scope<'a>]) -> Vec<
     if count < 2 || is_idle {
         return if count == 0 { Vec::new() } else { vec![(Timing::Settled, all)] };
     }
-    let is_workload = |resource: &Resource| matches!(resource.spec, Spec::Workload(_));
-    let has_pods = all.iter().any(|change| change.new.is_some_and(is_workload));
+    let has_pods = all.iter().any(|change| change.new.is_some_and(waits));
     // Pods that are not ready, and objects that no proxy hears of, change nothing when they arrive.
     let is_heard = |index: &usize| {
         let changes = step.objects.get(*index).map_or(&[][..], |object| &object.changes);
         changes.iter().any(|change| match change.new.or(change.old) {
-            Some(own) if is_workload(own) => change.new.is_none(),
+            Some(own) if waits(own) => change.new.is_none(),
             Some(own) => !matches!(own.spec, Spec::Other | Spec::ConfigMap(_)),
             None => false,
         })

@@ -4,9 +4,9 @@
 use super::message::{Block, Matcher, Message, can_join};
 use super::{Detail, Hop, HopKind};
 use crate::mesh::Mesh;
-use crate::mesh::gateways::resolve_gateway_name;
 use crate::mesh::host::{in_subnet, matches};
-use crate::mesh::routes::{RouteKind, VirtualService, is_catch_all};
+use crate::mesh::listeners::Listener;
+use crate::mesh::routes::{RouteKind, Source as RuleSource, VirtualService, is_catch_all};
 use crate::resource::field::{List, Map};
 use crate::resource::networking::{Delegate, HttpMatch, HttpRoute, L4Match};
 use crate::span::Spanned;
@@ -25,39 +25,10 @@ pub(super) struct Builder<'m> {
 }
 
 impl Builder<'_> {
-    fn names_me(&self, gateways: &List<String>, own_namespace: &str) -> bool {
-        gateways.iter().any(|name| match self.gateway {
-            None => name.as_str() == "mesh",
-            Some((namespace, gateway)) => {
-                let (ns, name) = resolve_gateway_name(name, own_namespace);
-                ns == namespace && name == gateway
-            }
-        })
-    }
-
-    /// `sourceMatchHTTP`: with `gateways` the client's labels and namespace are not looked at.
-    fn gets_http(&self, block: &HttpMatch, own_namespace: &str) -> bool {
-        let port = block.port.get().copied().filter(|port| *port != 0);
-        if port.is_some_and(|port| port != self.port) {
-            return false;
-        }
-        if !block.gateways.is_empty() {
-            return self.names_me(&block.gateways, own_namespace);
-        }
-        let wanted = block.source_namespace.get().filter(|name| !name.is_empty());
-        block.source_labels.selects(self.labels)
-            && wanted.is_none_or(|wanted| self.namespace == Some(wanted.as_str()))
-    }
-
-    /// `matchTCP` for sidecars, `l4SingleMatch` for gateways, which ignore labels.
-    fn gets_l4(&self, block: &L4Match, own_namespace: &str) -> bool {
-        let port = block.port.get().copied().filter(|port| *port != 0);
-        let gateways = block.gateways.is_empty() || self.names_me(&block.gateways, own_namespace);
-        let wanted = block.source_namespace.get().filter(|name| !name.is_empty());
-        let source = self.gateway.is_some()
-            || (block.source_labels.selects(self.labels)
-                && wanted.is_none_or(|wanted| self.namespace == Some(wanted.as_str())));
-        gateways && source && port.is_none_or(|port| port == self.port)
+    fn gets(&self, kind: RouteKind, source: &RuleSource<'_>, own_namespace: &str) -> bool {
+        let Self { gateway, labels, namespace, port } = *self;
+        let listener = Listener { gateway, labels: Some(labels), namespace, port: Some(port) };
+        source.reaches(kind, listener, own_namespace)
     }
 }
 
@@ -128,10 +99,12 @@ pub(super) fn table<'m, 'a>(
         }
         for route in added {
             let namespaces = [service.namespace(), route.leaf.map_or("", |(leaf, ..)| leaf.namespace())];
-            let gets = [route.blocks.0, route.blocks.1]
-                .into_iter()
-                .zip(namespaces)
-                .all(|(block, namespace)| block.is_none_or(|block| builder.gets_http(block, namespace)));
+            let gets =
+                [route.blocks.0, route.blocks.1].into_iter().zip(namespaces).all(|(block, namespace)| {
+                    block.is_none_or(|block| {
+                        builder.gets(RouteKind::Http, &RuleSource::http(block), namespace)
+                    })
+                });
             if !gets {
                 continue;
             }
@@ -251,7 +224,7 @@ pub(super) fn choose_l4<'m, 'a>(
         RouteKind::Tls => service.spec.tls.iter().map(|rule| &rule.value.r#match).collect(),
         RouteKind::Http => Vec::new(),
     };
-    let takes = |block: &L4Match| {
+    let takes = |block: &&'a Spanned<L4Match>| {
         let names = &block.sni_hosts;
         let sni_ok = kind != RouteKind::Tls
             || names.iter().any(|name| {
@@ -259,10 +232,10 @@ pub(super) fn choose_l4<'m, 'a>(
             });
         let subnet_ok = block.destination_subnets.is_empty()
             || block.destination_subnets.iter().any(|subnet| in_subnet(subnet, address));
-        builder.gets_l4(block, service.namespace()) && sni_ok && subnet_ok
+        builder.gets(kind, &RuleSource::l4(block), service.namespace()) && sni_ok && subnet_ok
     };
     for (index, blocks) in lists.into_iter().enumerate() {
-        let block = blocks.iter().find(|block| takes(block));
+        let block = blocks.iter().find(takes);
         if block.is_none() && !(blocks.is_empty() && kind == RouteKind::Tcp) {
             continue;
         }

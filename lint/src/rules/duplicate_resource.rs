@@ -9,7 +9,7 @@ use crate::yaml::{Document, NodeRef, delete_document};
 declare_rule! {
     /// ## What it does
     /// Reports an object that is defined twice: the same group, kind, namespace and name.
-    /// In a rollout, one step may replace what an earlier one applied; only one step defining an object twice
+    /// In a rollout, one command may replace what an earlier one applied; only one that defines an object twice
     /// is reported. Without a rollout, definitions in different files may be alternatives, so the finding is
     /// a warning there.
     ///

@@ -40,7 +40,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -60,7 +60,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v2}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
     /// # file: 4-rule.yaml
     /// apiVersion: networking.istio.io/v1
     /// kind: DestinationRule
@@ -101,7 +101,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -121,7 +121,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v2}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
     /// # file: 4-rule.yaml
     /// apiVersion: networking.istio.io/v1
     /// kind: DestinationRule
@@ -182,11 +182,12 @@ fn leaks(ctx: &mut TransitionContext<'_, '_>) {
         let is_new = |pod: &&Resource| !reaches(before, pod);
         for pod in call.pods(false).filter(is_new) {
             let is_flagged = transition.flagged.get(entry).is_some_and(|pods| pods.contains(&pod.key()));
-            let ends = [transition.start, transition.end].map(|view| view.calls().get(entry));
-            let passes = ends
-                .iter()
-                .all(|end| end.is_some_and(|call| call.pods(false).next().is_some() && !reaches(call, pod)));
-            if !is_flagged && !passes {
+            let passes = || {
+                [transition.start, transition.end].into_iter().map(|view| view.calls().get(entry)).all(
+                    |end| end.is_some_and(|call| call.pods(false).next().is_some() && !reaches(call, pod)),
+                )
+            };
+            if !is_flagged && !passes() {
                 continue;
             }
             let leg = call.legs.iter().find(|leg| leg.pods.iter().any(|own| std::ptr::eq(*own, pod)));
@@ -273,7 +274,7 @@ spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v1}
-spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -295,7 +296,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v2}
 #                ~~~~~~~ related: the pods that are reached early
-spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
 #- 4-rule.yaml
 apiVersion: networking.istio.io/v1
 kind: DestinationRule

@@ -1,12 +1,13 @@
 //! `rollout-gateway-removed-early`
 
-use crate::rollout::breaks::Kind;
+use crate::diagnostic::Severity;
+use crate::rollout::breaks::{Kind, Shut};
 use crate::rule::{Check, TransitionContext, declare_rule};
 
 declare_rule! {
     /// ## What it does
-    /// Reports a Gateway that goes, or drops a host or server, while a VirtualService still serves visitors
-    /// through it.
+    /// Reports a Gateway that goes, drops a host or moves to another port, protocol or pods, while a VirtualService
+    /// still serves visitors through it.
     ///
     /// ## Why it matters
     /// Without the Gateway nothing listens: visitors get a refused connection instead of an answer, or a 404
@@ -27,7 +28,7 @@ declare_rule! {
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
     /// metadata: {name: door}
-    /// spec: {selector: {istio: ingressgateway}, servers: []}
+    /// spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
     /// # file: 1-base.yaml
     /// apiVersion: v1
     /// kind: Service
@@ -37,7 +38,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -85,7 +86,7 @@ declare_rule! {
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
     /// metadata: {name: door}
-    /// spec: {selector: {istio: ingressgateway}, servers: []}
+    /// spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
     /// # file: 1-base.yaml
     /// apiVersion: v1
     /// kind: Service
@@ -95,7 +96,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -143,19 +144,33 @@ fn check(ctx: &mut TransitionContext<'_, '_>) {
     let transition = ctx.transition;
     for found in transition.certain(&[Kind::GatewayRemoved]) {
         let Some(change) = found.culprit else { continue };
-        let Some((resource, span)) = transition.place(&change, ctx.documents, &["spec", "servers"]) else {
-            continue;
+        let path = if found.shut == Some(Shut::Pods) { ["spec", "selector"] } else { ["spec", "servers"] };
+        let Some((resource, span)) = transition.place(&change, ctx.documents, &path) else { continue };
+        let host = &found.entry.1;
+        let what = match found.shut {
+            Some(Shut::Host) => format!("no longer accepts host `{host}`"),
+            Some(Shut::Port(port)) => format!("no longer accepts host `{host}` on port {port}"),
+            Some(Shut::Protocol(port)) => format!("speaks another protocol on port {port} to host `{host}`"),
+            Some(Shut::Redirect) => {
+                format!("sends host `{host}` to https, where no server of it takes the host")
+            }
+            Some(Shut::Pods) => format!("moves to other pods with host `{host}`"),
+            Some(Shut::Gone) | None => format!("is gone, and so is host `{host}`"),
         };
-        let how = if change.new.is_some() { "no longer accepts" } else { "is gone, and so is" };
         let message = format!(
-            "{} {} {how} host `{}`, for which visitors still come: {}",
+            "{} {} {what}, for which visitors still come: {}",
             transition.moment(),
             resource.describe(),
-            found.entry.1,
             found.kind.symptom()
         );
         let diagnostic = ctx.report(Some(resource), span, message);
-        diagnostic.help("delete the VirtualService first, or move it to another Gateway");
+        diagnostic.severity(if found.is_certain { Severity::Error } else { Severity::Warning });
+        diagnostic.help(match found.shut {
+            Some(Shut::Gone | Shut::Host) | None => {
+                "delete the VirtualService first, or move it to another Gateway"
+            }
+            _ => "add the new server or Gateway beside the old one, and take that away when nobody uses it any more",
+        });
         if let Some((service, _)) = found.route {
             diagnostic.related(service.name.span, "this VirtualService still serves them");
         }
@@ -186,7 +201,7 @@ rollout:
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: door}
-spec: {selector: {istio: ingressgateway}, servers: []}
+spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
 #- 1-base.yaml
 apiVersion: v1
 kind: Service
@@ -196,7 +211,7 @@ spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v1}
-spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway

@@ -1,6 +1,5 @@
 //! `rollout-host-or-port-removed-early`
 
-use crate::diagnostic::Severity;
 use crate::rollout::breaks::{Kind, short};
 use crate::rule::{Check, TransitionContext, declare_rule};
 
@@ -32,7 +31,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -85,7 +84,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -159,7 +158,7 @@ fn check(ctx: &mut TransitionContext<'_, '_>) {
             found.who,
             found.kind.symptom()
         );
-        let severity = if found.is_certain { Severity::Error } else { Severity::Warning };
+        let severity = found.severity();
         let diagnostic = ctx.report(Some(resource), span, message);
         diagnostic.severity(severity).help("change the routes and the callers first");
         if let Some((_, span)) = found.route {
@@ -199,7 +198,7 @@ spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v1}
-spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway

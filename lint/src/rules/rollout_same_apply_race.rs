@@ -1,7 +1,7 @@
 //! `rollout-same-apply-race`
 
 use crate::rollout::Timing;
-use crate::rollout::breaks::Kind;
+use crate::rollout::breaks::{Break, Kind};
 use crate::rule::{Check, TransitionContext, declare_rule};
 
 declare_rule! {
@@ -32,7 +32,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -84,7 +84,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -139,13 +139,20 @@ fn check(ctx: &mut TransitionContext<'_, '_>) {
         Timing::Arrived(_) | Timing::Settled => None,
     };
     let Some(object) = object else { return };
-    let Some(found) = transition.breaks.iter().find(|found| found.kind != Kind::Island) else { return };
+    // A route that goes for good does so in any order.
+    let is_race = |found: &&Break<'_>| match found.kind {
+        Kind::Island => false,
+        Kind::RouteRemoved => found.is_certain,
+        _ => true,
+    };
+    let Some(found) = transition.breaks.iter().find(is_race) else { return };
     let what = match found.kind {
         Kind::SubsetRemoved | Kind::SubsetUndefined => "is not defined",
         Kind::HostRemoved | Kind::HostUndefined => "does not exist",
         Kind::PortRemoved | Kind::PortUndefined => "has no such port",
         Kind::PodsRemoved | Kind::PodsNotReady => "has no ready pods",
         Kind::GatewayRemoved => "is behind a Gateway that is gone",
+        Kind::RouteRemoved => "is led to by no route",
         Kind::Tls | Kind::Island => "does not accept the TLS that is sent",
     };
     let message = format!(
@@ -191,7 +198,7 @@ spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v1}
-spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway

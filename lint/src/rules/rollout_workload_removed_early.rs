@@ -1,6 +1,5 @@
 //! `rollout-workload-removed-early`
 
-use crate::diagnostic::Severity;
 use crate::resource::Spec;
 use crate::rollout::breaks::Kind;
 use crate::rule::{Check, TransitionContext, declare_rule};
@@ -27,7 +26,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// # file: 1-base.yaml
     /// apiVersion: v1
     /// kind: Service
@@ -37,7 +36,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -47,7 +46,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v2}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: DestinationRule
@@ -90,7 +89,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// # file: 1-base.yaml
     /// apiVersion: v1
     /// kind: Service
@@ -100,7 +99,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v1}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: Gateway
@@ -110,7 +109,7 @@ declare_rule! {
     /// apiVersion: apps/v1
     /// kind: Deployment
     /// metadata: {name: shop-v2}
-    /// spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+    /// spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
     /// ---
     /// apiVersion: networking.istio.io/v1
     /// kind: DestinationRule
@@ -167,12 +166,13 @@ fn check(ctx: &mut TransitionContext<'_, '_>) {
             None => format!("{} is gone, the last of {}", resource.describe(), found.destination()),
         };
         let message = format!(
-            "{} {what}, and requests of {} still go there: {}",
+            "{} {what}, and requests of {} {} there: {}",
             transition.moment(),
             found.who,
+            if found.is_certain { "still go" } else { "may go" },
             found.kind.symptom()
         );
-        let severity = if found.is_certain { Severity::Error } else { Severity::Warning };
+        let severity = found.severity();
         let diagnostic = ctx.report(Some(resource), span, message);
         diagnostic.severity(severity).help("let the routes go first, or give them weight 0");
         if let Some((_, span)) = found.route {
@@ -207,7 +207,7 @@ rollout:
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v1}
-spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
 #- 1-base.yaml
 apiVersion: v1
 kind: Service
@@ -218,7 +218,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v1}
 #                ~~~~~~~ related: these pods answered
-spec: {template: {metadata: {labels: {app: shop, version: v1}}}}
+spec: {selector: {matchLabels: {app: shop, version: v1}}, template: {metadata: {labels: {app: shop, version: v1}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -228,7 +228,7 @@ spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: ht
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: shop-v2}
-spec: {template: {metadata: {labels: {app: shop, version: v2}}}}
+spec: {selector: {matchLabels: {app: shop, version: v2}}, template: {metadata: {labels: {app: shop, version: v2}}}}
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule

@@ -1,7 +1,7 @@
 //! How big boxes, labels and the ends of lines are. Knows texts; nothing of places.
 
 use crate::graph::picture::{Card, Link};
-use crate::graph::text::{fit, width};
+use crate::graph::text::{fit, width, wrap};
 use crate::graph::{Change, Node};
 
 /// Sizes of text in pixels.
@@ -16,8 +16,9 @@ pub(in crate::graph) const TITLE_HEIGHT: f64 = 19.0;
 pub(in crate::graph) const LINE_HEIGHT: f64 = 15.0;
 pub(in crate::graph) const PADDING: f64 = 8.0;
 
-/// The label of a line is a box of this height.
+/// The label of a line is a box of this height; further lines of text are so far apart.
 pub(in crate::graph) const LABEL_HEIGHT: f64 = 18.0;
+pub(in crate::graph) const LABEL_LINE: f64 = 13.0;
 /// Arrowhead and lock at the end of a line.
 pub(in crate::graph) const ARROW: f64 = 8.0;
 pub(in crate::graph) const LOCK: f64 = 16.0;
@@ -34,9 +35,19 @@ pub(in crate::graph) fn shorten(text: &str, size: f64) -> String {
     fit(text, size, MAX_TEXT)
 }
 
-/// The label of a line as it is drawn.
-pub(in crate::graph) fn label_of(link: &Link<'_>) -> String {
-    fit(&link.label, SMALL, MAX_LABEL)
+/// The label of a line as it is drawn: each share on lines of its own.
+pub(in crate::graph) fn label_of(link: &Link<'_>) -> Vec<String> {
+    link.lines.iter().flat_map(|line| wrap(line, SMALL, MAX_LABEL)).collect()
+}
+
+/// Width and height of a label's box.
+#[allow(clippy::cast_precision_loss)]
+pub(in crate::graph) fn label_size(lines: &[String]) -> (f64, f64) {
+    let widest = lines.iter().map(|line| width(line, SMALL)).fold(0.0, f64::max);
+    match lines.len() {
+        0 => (0.0, 0.0),
+        count => (widest + 12.0, LABEL_HEIGHT + (count - 1) as f64 * LABEL_LINE),
+    }
 }
 
 /// Width of a subset's chip.
@@ -83,8 +94,9 @@ impl Card<'_> {
 
 /// Room for the end of a line beside the box.
 pub(super) fn end_height(link: &Link<'_>) -> f64 {
-    match (label_of(link).is_empty(), link.tls.is_some() || link.is_signed) {
-        (false, _) => LABEL_HEIGHT + 2.0,
+    let label = label_of(link);
+    match (label.is_empty(), link.tls.is_some() || link.is_signed) {
+        (false, _) => label_size(&label).1 + 2.0,
         (true, true) => 17.0,
         (true, false) => 12.0,
     }
@@ -93,7 +105,7 @@ pub(super) fn end_height(link: &Link<'_>) -> f64 {
 /// Room for the end of a line before the box.
 pub(super) fn end_width(link: &Link<'_>) -> f64 {
     let label = label_of(link);
-    let label = if label.is_empty() { 0.0 } else { width(&label, SMALL) + 14.0 };
+    let label = if label.is_empty() { 0.0 } else { label_size(&label).0 + 2.0 };
     let lock = if link.tls.is_some() { LOCK } else { 0.0 };
     let sign = if link.is_signed { SIGN } else { 0.0 };
     label + lock + sign + ARROW + 6.0

@@ -67,7 +67,7 @@ fn graphs() -> impl Strategy<Value = Graph> {
                 kind,
                 from: from.id.clone(),
                 to: to.id.clone(),
-                ways: vec![Way { when, weight: None, port: None, by: None, span: None }],
+                ways: vec![Way { when, weight: None, is_aborted: false, port: None, by: None, span: None }],
                 tls,
                 tls_reason: String::new(),
                 span: None,
