@@ -95,8 +95,7 @@ pub(super) fn http(
         let mut unchanged = way.message.clone();
         if let Some(headers) = written {
             tell(headers, &mut way.hops);
-            remove(headers, &mut way.message);
-            put(headers, &mut way.message);
+            apply(&[headers], &mut way.message);
         }
         let mut authority = written.and_then(authority);
         if let Some(authority) = &authority {
@@ -125,19 +124,15 @@ struct Before<'r> {
 
 impl Before<'_> {
     /// As a destination gets it. The only destination's operations are added to the rule's
-    /// (`processDestination`); Envoy carries out those of one of several before the rule's. Either way it removes
-    /// before it adds.
+    /// (`processDestination`); Envoy carries out those of one of several before the rule's.
     fn for_destination(&self, entry: &RouteDestination, siblings: usize) -> Message {
         let mut message = self.message.clone();
         let own = entry.headers.get();
         if siblings > 1 {
-            for headers in own.into_iter().chain(self.headers) {
-                remove(headers, &mut message);
-                put(headers, &mut message);
-            }
+            own.into_iter().chain(self.headers).for_each(|headers| apply(&[headers], &mut message));
         } else {
-            self.headers.into_iter().chain(own).for_each(|headers| remove(headers, &mut message));
-            self.headers.into_iter().chain(own).for_each(|headers| put(headers, &mut message));
+            let both: Vec<&Headers> = self.headers.into_iter().chain(own).collect();
+            apply(&both, &mut message);
         }
         if let Some(authority) = self.authority.clone().or_else(|| own.and_then(authority)) {
             message.authority = authority;
@@ -301,19 +296,17 @@ fn tell(headers: &Headers, hops: &mut [Hop]) {
     }
 }
 
-fn remove(headers: &Headers, message: &mut Message) {
-    for name in headers.request.get().iter().flat_map(|operations| &operations.remove) {
+/// Carries out operations as one list: Envoy removes, then overwrites, then adds, wherever they stand in it
+/// (`HeaderParser::evaluateHeaders`). The authority is no header among others.
+fn apply(list: &[&Headers], message: &mut Message) {
+    let operations: Vec<_> = list.iter().filter_map(|headers| headers.request.get()).collect();
+    for name in operations.iter().flat_map(|own| &own.remove) {
         message.remove(&name.to_ascii_lowercase());
     }
-}
-
-/// `set`, then `add`; the authority is no header among others.
-fn put(headers: &Headers, message: &mut Message) {
-    let Some(operations) = headers.request.get() else { return };
-    for (name, value) in operations.set.iter().filter(|(name, _)| !is_authority(name)) {
+    for (name, value) in operations.iter().flat_map(|own| &own.set).filter(|(name, _)| !is_authority(name)) {
         message.set(&name.to_ascii_lowercase(), value);
     }
-    for (name, value) in operations.add.iter().filter(|(name, _)| !is_authority(name)) {
+    for (name, value) in operations.iter().flat_map(|own| &own.add).filter(|(name, _)| !is_authority(name)) {
         message.add(&name.to_ascii_lowercase(), value);
     }
 }

@@ -735,6 +735,9 @@ fn headers_are_removed_before_they_are_added_and_the_rules_word_comes_after_one_
     let own = "headers: {request: {set: {x-v: own, host: own.test}}}";
     let one = format!("- {set}\n  route: [{{destination: {{host: web}}, {own}}}]");
     assert_eq!(headers(&one), "own rule.test");
+    // Of one list Envoy overwrites before it adds.
+    let add_then_set = "- headers: {request: {add: {x-v: added}}}\n  route: [{destination: {host: web}, headers: {request: {set: {x-v: own}}}}]";
+    assert_eq!(headers(add_then_set), "own added a");
     let two = format!(
         "- {set}\n  route: [{{destination: {{host: web}}, weight: 1, {own}}}, {{destination: {{host: web, subset: v1}}, weight: 1}}]"
     );
