@@ -277,3 +277,14 @@ fn several_deployments_are_a_question() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("2 deployments"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn many_misreadings_do_not_bury_the_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = "apiVersion: v1\nkind: Service\nmetadata: {name: s, labels: {a: 1}}\n---\n".repeat(30);
+    fs::write(dir.path().join("a.yaml"), broken).unwrap();
+    let output = route(dir.path(), &["--to", "http://s/", "--from", "gateway"]);
+    let error = text(&output.stderr);
+    assert_eq!(error.lines().filter(|line| line.starts_with("coalmine: a.yaml:")).count(), 8, "{error}");
+    assert!(error.contains("coalmine: 22 more like these; `coalmine lint` shows them"), "{error}");
+}

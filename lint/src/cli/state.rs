@@ -48,10 +48,19 @@ impl<'v> View<'v> {
     }
 }
 
-/// `file:line:column: what is wrong` for everything that could not be read as it was meant.
+/// How many misreadings are shown: the answer below them must not get lost.
+const MOST_MISREAD: usize = 8;
+
+/// `file:line:column: what is wrong` for what could not be read as it was meant; where that is much, the first of it.
 pub(super) fn misread(files: &Files, settings: &Settings, input: &Input) -> Vec<String> {
     let found = coalmine::misread(files, settings, input);
-    found.iter().map(|problem| at(files, problem.span, &problem.message)).collect()
+    let (shown, rest) = found.split_at(found.len().min(MOST_MISREAD));
+    let mut lines: Vec<String> =
+        shown.iter().map(|problem| at(files, problem.span, &problem.message)).collect();
+    if !rest.is_empty() {
+        lines.push(format!("{} more like these; `coalmine lint` shows them", rest.len()));
+    }
+    lines
 }
 
 /// `file:line:column: message`
