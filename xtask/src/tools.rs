@@ -164,7 +164,8 @@ pub(crate) fn cargo_deny() -> Result<()> {
         return Ok(());
     }
     let tools = root().join("target/tools").to_string_lossy().into_owned();
-    run("cargo", &["install", "--quiet", "--root", &tools, "--version", CARGO_DENY, "cargo-deny"])
+    // It runs for two seconds; optimising it would take minutes.
+    run("cargo", &["install", "--quiet", "--debug", "--root", &tools, "--version", CARGO_DENY, "cargo-deny"])
         .context("cargo-deny checks licences and sources; it is built from crates.io")
 }
 
