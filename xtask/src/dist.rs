@@ -1,5 +1,5 @@
 //! `cargo xtask dist`: what is shipped. The filter, as a raw module and as an OCI image layout, byte for byte
-//! reproducible; the linter with what installs beside it.
+//! reproducible; the linter with what installs beside it, for JavaScript too; checksums of it all.
 //!
 //! The image is pushed by other tools (`skopeo copy oci:target/dist/coalmine-filter-oci docker://…`); this writes
 //! files below `target/dist` and nothing else.
@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::{root, tools};
+use crate::{root, tools, wasm};
 
 mod image;
 mod linter;
@@ -67,6 +67,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("          sha256:{}   for url: oci://…", shipped.manifest_digest);
     let dist = root().join("target/dist");
     linter::write(&dist)?;
+    wasm::run_task()?;
+    // Last: they are of all the others.
     linter::sums(&dist)
 }
 

@@ -42,7 +42,7 @@ enum Task {
         stores: demo_app::Stores,
     },
     /// Build what is shipped below target/dist: the filter as a module and an OCI image layout; the linter with
-    /// completions, manual pages and a Python wheel; checksums; the linter for JavaScript.
+    /// completions, manual pages and a Python wheel, and for JavaScript; checksums of all of it.
     Dist(dist::Options),
     /// Write the pages that are generated from the rules, and the pictures of the scenarios.
     Docs(docs::Options),
@@ -78,7 +78,7 @@ fn main() -> Result<()> {
         Task::Ci => ci::run_all(),
         Task::Demo { once, app: true, stores } => demo_app::run(once, stores),
         Task::Demo { once, .. } => demo_lint::run_demo().and_then(|()| demo_filter::run(once)),
-        Task::Dist(options) => dist::run(&options).and_then(|()| wasm::run_task()),
+        Task::Dist(options) => dist::run(&options),
         Task::Docs(options) => docs::run(&options),
         Task::Fmt => ci::format(false),
         Task::Schema(options) => schema::run(&options),
