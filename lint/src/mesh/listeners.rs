@@ -48,8 +48,8 @@ impl Source<'_> {
         let names_me = |name: &str| match listener.gateway {
             None => name == "mesh",
             Some((own, gateway)) => {
-                let (namespace, name) = resolve_gateway_name(name, namespace);
-                namespace == own && name == gateway
+                let (namespace, resolved) = resolve_gateway_name(name, namespace);
+                name != "mesh" && namespace == own && resolved == gateway
             }
         };
         let in_place = self.gateways.is_empty() || self.gateways.iter().any(|name| names_me(name));

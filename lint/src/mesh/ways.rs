@@ -8,6 +8,7 @@ use super::Mesh;
 use super::export::ExportTo;
 use super::gateways::{Gateway, server_host, server_kinds};
 use super::host::{is_subset_of, is_wildcard, matches};
+use super::listeners::Listener;
 use super::reach::route_kinds;
 use super::registry::{Host, Port};
 use super::routes::{Binding, RouteKind, Source, Target, VirtualService};
@@ -364,8 +365,7 @@ fn gets<'a>(
     found
 }
 
-/// Whether a match block is for a proxy, and if so whether that is certain without its labels
-/// (`sourceMatchHTTP`, `matchTCP`, `l4SingleMatch`).
+/// Whether a match block is for a proxy, and if so whether that is certain without its labels.
 fn admits<'a>(
     who: Who<'_, 'a>,
     service: &VirtualService<'a>,
@@ -373,25 +373,17 @@ fn admits<'a>(
     source: &Source<'a>,
     port: u32,
 ) -> Option<bool> {
-    let port_ok = source.port.is_none_or(|own| own == 0 || own == port);
-    if !port_ok || !service.source_allows(source, who.binding) {
-        return None;
-    }
-    let ignores_source = match kind {
-        RouteKind::Http => !source.gateways.is_empty(),
-        _ => matches!(who.binding, Binding::Gateway { .. }),
+    let gateway = match who.binding {
+        Binding::Mesh => None,
+        Binding::Gateway { namespace, name, .. } => Some((namespace.as_str(), name.as_str())),
     };
-    if ignores_source {
+    let listener = Listener { gateway, labels: who.labels, namespace: who.namespace, port: Some(port) };
+    if source.reaches(kind, listener, service.namespace()) {
         return Some(true);
     }
-    if source.namespace.is_some_and(|wanted| who.namespace != Some(wanted)) {
-        return None;
-    }
-    match who.labels {
-        _ if source.labels.is_empty() => Some(true),
-        Some(labels) => source.labels.selects(labels).then_some(true),
-        None => Some(false),
-    }
+    // Some pod of the namespace may have the labels.
+    let right_pod = Listener { labels: Some(source.labels), ..listener };
+    (who.labels.is_none() && source.reaches(kind, right_pod, service.namespace())).then_some(false)
 }
 
 fn binding_to<'s, 'a>(service: &'s VirtualService<'a>, gateway: &Gateway<'_>) -> Option<&'s Binding<'a>> {
