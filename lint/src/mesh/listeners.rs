@@ -6,7 +6,6 @@ use super::gateways::{resolve_gateway_name, server_kinds};
 use super::routes::{Binding, RouteKind, Source};
 use super::workloads::Workload;
 use crate::resource::field::Map;
-use crate::resource::networking::Server;
 
 /// A port of a proxy that rules are chosen for.
 #[derive(Clone, Copy, Debug)]
@@ -82,11 +81,8 @@ impl<'a> Mesh<'a> {
         let pod = gateway.workloads.first().and_then(|id| self.workloads.get(*id));
         let labels = Some(pod.map_or(&gateway.spec.selector, |pod| pod.labels));
         let mut doors: Vec<Door<'m>> = Vec::new();
-        let redirects =
-            |server: &Server| server.tls.get().is_some_and(|tls| tls.https_redirect.get() == Some(&true));
-        // A server that sends everything to https uses no rules.
-        for server in gateway.servers_for(host, namespace).filter(|server| !redirects(server)) {
-            let port = server.port.get().and_then(|port| port.number.get()).copied();
+        for server in gateway.servers_for(host, namespace).filter(|server| !server.redirects_to_https()) {
+            let port = server.port_number();
             let listener = Listener { gateway: id, labels, namespace: pod.map(Workload::namespace), port };
             let kinds = server_kinds(server);
             match doors.iter_mut().find(|door| door.listener.port == port) {

@@ -186,9 +186,7 @@ impl<'a> Mesh<'a> {
                             let mut accepting = gateway.servers_for(host, service.namespace());
                             accepting.any(|own| std::ptr::eq(own, server))
                         });
-                        let redirects =
-                            server.tls.get().is_some_and(|tls| tls.https_redirect.get() == Some(&true));
-                        let routed = !redirects
+                        let routed = !server.redirects_to_https()
                             && server_kinds(server).contains(&target.kind)
                             && port_allowed(listener.value);
                         if accepts && routed {

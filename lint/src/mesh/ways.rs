@@ -402,8 +402,9 @@ fn gateway_listeners(gateway: &Gateway<'_>, service: &VirtualService<'_>, kind: 
         })
     };
     let serves = gateway.spec.servers.iter().filter(|server| {
-        let redirects = server.tls.get().is_some_and(|tls| tls.https_redirect.get() == Some(&true));
-        !redirects && server_kinds(server).contains(&kind) && server.hosts.iter().any(|entry| shares(entry))
+        !server.redirects_to_https()
+            && server_kinds(server).contains(&kind)
+            && server.hosts.iter().any(|entry| shares(entry))
     });
-    serves.filter_map(|server| server.port.get()?.number.get().copied()).collect()
+    serves.filter_map(|server| server.port_number()).collect()
 }

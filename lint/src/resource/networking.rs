@@ -282,6 +282,20 @@ pub struct Server {
     pub name: Opt<String>,
 }
 
+impl Server {
+    /// The port number, if one is given.
+    #[must_use]
+    pub fn port_number(&self) -> Option<u32> {
+        self.port.get()?.number.get().copied()
+    }
+
+    /// Whether it sends every request to https (`tls.httpsRedirect`), and so uses no rules.
+    #[must_use]
+    pub fn redirects_to_https(&self) -> bool {
+        self.tls.get().is_some_and(|tls| tls.https_redirect.get() == Some(&true))
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServerPort {

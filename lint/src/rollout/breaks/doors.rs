@@ -90,9 +90,7 @@ fn shut(old: &Gateway<'_>, new: Option<&Gateway<'_>>, entry: &Entry, namespace: 
     if !same_pods(old, new) {
         return Some(Shut::Pods);
     }
-    let on_port = |server: &&Spanned<Server>| {
-        server.port.get().and_then(|port| port.number.get()).copied().unwrap_or(0) == entry.2
-    };
+    let on_port = |server: &&Spanned<Server>| server.port_number().unwrap_or(0) == entry.2;
     let servers: Vec<_> = new.servers_for(&entry.1, namespace).collect();
     let here: Vec<_> = servers.iter().copied().filter(on_port).collect();
     if servers.is_empty() {
@@ -101,9 +99,7 @@ fn shut(old: &Gateway<'_>, new: Option<&Gateway<'_>>, entry: &Entry, namespace: 
     if here.is_empty() {
         return Some(Shut::Port(entry.2));
     }
-    let redirects =
-        |server: &Server| server.tls.get().is_some_and(|tls| tls.https_redirect.get() == Some(&true));
-    if here.iter().all(|server| redirects(server)) {
+    if here.iter().all(|server| server.redirects_to_https()) {
         return (!servers.iter().any(|server| is_encrypted(server))).then_some(Shut::Redirect);
     }
     let was = |encrypted: bool| {

@@ -72,7 +72,7 @@ fn together(one: &Gateway<'_>, other: &Gateway<'_>) -> bool {
 }
 
 fn port(server: &Server) -> u32 {
-    server.port.get().and_then(|port| port.number.get()).copied().unwrap_or(0)
+    server.port_number().unwrap_or(0)
 }
 
 /// The host of a server's entry, in lower case.
@@ -400,7 +400,7 @@ fn routed<'m, 'a>(
     let mut hosts: Vec<VirtualHost<'m, 'a>> = Vec::new();
     for at in servers.iter().copied() {
         let (gateway, server) = at;
-        let redirects = server.tls.get().is_some_and(|tls| tls.https_redirect.get() == Some(&true));
+        let redirects = server.redirects_to_https();
         let builder = pods.builder(gateway, port(server));
         for service in pods.services(gateway) {
             let shared = shared_hosts(gateway, server, service);
