@@ -20,6 +20,10 @@ use std::fmt;
 
 use crate::diagnostic::ResourceName;
 use crate::mesh::Mesh;
+use crate::mesh::registry::{Host, Origin};
+use crate::mesh::workloads::Workload;
+use crate::resource::Resource;
+use crate::rule::name_of;
 use crate::span::Span;
 
 /// What identifies a node or an edge in every format and every state: `workload/Deployment/voting/voting-app-1-0`,
@@ -68,6 +72,13 @@ impl Id {
     #[must_use]
     pub fn workload(kind: &str, namespace: &str, name: &str) -> Self {
         Self(format!("workload/{kind}/{namespace}/{name}"))
+    }
+
+    /// That of some pods' workload.
+    #[must_use]
+    pub fn of_workload(workload: &Workload<'_>) -> Self {
+        let Resource { kind, name, .. } = workload.resource;
+        Self::workload(&kind.value, workload.namespace(), &name.value)
     }
 
     /// The edge between two nodes.
@@ -196,6 +207,67 @@ pub struct Node {
     pub change: Option<Change>,
 }
 
+impl Node {
+    /// One of which nothing is known.
+    fn new(id: &Id, kind: NodeKind) -> Self {
+        Self {
+            id: id.clone(),
+            kind,
+            name: String::new(),
+            namespace: None,
+            facts: Vec::new(),
+            resource: None,
+            span: None,
+            version: None,
+            island: None,
+            is_idle: false,
+            is_missing: false,
+            is_external: false,
+            change: None,
+        }
+    }
+
+    /// A host by the name that is called, and what defines it, if anything does.
+    #[must_use]
+    pub fn of_host(name: &str, host: Option<&Host<'_>>, domain: &str) -> Self {
+        let short = match host.map(|host| (host.origin, host.resource)) {
+            Some((Origin::Service(_), resource)) => resource.name.value.as_str(),
+            _ => name.strip_suffix(&format!(".svc.{domain}")).unwrap_or(name),
+        };
+        let ports = host.iter().flat_map(|host| &host.ports);
+        Self {
+            name: short.to_owned(),
+            namespace: host.map(|host| host.namespace().to_owned()),
+            facts: ports.map(|port| format!(":{} {}", port.number, port.protocol.as_str())).collect(),
+            resource: host.map(|host| name_of(host.resource)),
+            span: host.map(|host| host.resource.name.span),
+            is_missing: host.is_none(),
+            is_external: host.is_some_and(Host::is_external),
+            ..Self::new(&Id::host(name), NodeKind::Host)
+        }
+    }
+
+    /// What makes some pods.
+    #[must_use]
+    pub fn of_workload(workload: &Workload<'_>) -> Self {
+        let Resource { kind, name, .. } = workload.resource;
+        let version = workload.version().map(|version| version.value.clone());
+        let mut facts = vec![kind.value.clone()];
+        facts.extend(version.iter().map(|version| format!("version {version}")));
+        let images = workload.containers().filter_map(|container| container.image.get());
+        facts.extend(images.map(|image| format!("image {image}")));
+        Self {
+            name: name.value.clone(),
+            namespace: Some(workload.namespace().to_owned()),
+            facts,
+            resource: Some(name_of(workload.resource)),
+            span: Some(name.span),
+            version,
+            ..Self::new(&Id::of_workload(workload), NodeKind::Workload)
+        }
+    }
+}
+
 /// What an edge says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EdgeKind {
@@ -261,6 +333,26 @@ pub struct Edge {
     pub change: Option<Change>,
     /// The label in the previous state, where it was another.
     pub before: Option<String>,
+}
+
+impl Edge {
+    /// One of which nothing is known.
+    #[must_use]
+    pub fn new(from: &Id, to: &Id, kind: EdgeKind) -> Self {
+        Self {
+            id: Id::edge(from, to),
+            kind,
+            from: from.clone(),
+            to: to.clone(),
+            ways: Vec::new(),
+            tls: None,
+            tls_reason: String::new(),
+            span: None,
+            crosses: false,
+            change: None,
+            before: None,
+        }
+    }
 }
 
 impl Edge {

@@ -7,7 +7,6 @@ use coalmine::graph::{Edge, EdgeKind, Graph, Id, Node, NodeKind, Way};
 use coalmine::mesh::Mesh;
 use coalmine::mesh::host::resolve_short_name;
 use coalmine::route::{End, Followed, HopKind, Outcome, Path, Request, Source, Trace};
-use coalmine::rule::name_of;
 
 /// What a request takes. No id is in both lists.
 #[derive(Default)]
@@ -183,19 +182,12 @@ fn connect(graph: &mut Graph, id: &Id, from: &Id, to: &Id, mesh: &Mesh<'_>) {
     let asked =
         Way { when: ASKED.to_owned(), weight: None, is_aborted: false, port: None, by: None, span: None };
     let called = graph.node(if called == NodeKind::Workload { from } else { to });
-    graph.edges.push(Edge {
-        id: id.clone(),
-        kind,
-        from: from.clone(),
-        to: to.clone(),
+    let edge = Edge {
         span: called.and_then(|node| node.span),
         ways: if kind == EdgeKind::Route { vec![asked] } else { Vec::new() },
-        tls: None,
-        tls_reason: String::new(),
-        crosses: false,
-        change: None,
-        before: None,
-    });
+        ..Edge::new(from, to, kind)
+    };
+    graph.edges.push(edge);
 }
 
 /// The kind of a node, which is added when it can be.
@@ -210,47 +202,9 @@ fn ensure(graph: &mut Graph, id: &Id, mesh: &Mesh<'_>) -> Option<NodeKind> {
 }
 
 fn make(id: &Id, mesh: &Mesh<'_>) -> Option<Node> {
-    let node = |kind, name: &str| Node {
-        id: id.clone(),
-        kind,
-        name: name.to_owned(),
-        namespace: None,
-        facts: Vec::new(),
-        resource: None,
-        span: None,
-        version: None,
-        island: None,
-        is_idle: false,
-        is_missing: false,
-        is_external: false,
-        change: None,
-    };
     if let Some(name) = id.0.strip_prefix("host/") {
-        let Some(host) = mesh.registry.find(name, None) else {
-            return Some(Node { is_missing: true, ..node(NodeKind::Host, name) });
-        };
-        let short = name.strip_suffix(&format!(".{}.svc.{}", host.namespace(), mesh.config.domain));
-        return Some(Node {
-            namespace: Some(host.namespace().to_owned()),
-            facts: host.ports.iter().map(|p| format!(":{} {}", p.number, p.protocol.as_str())).collect(),
-            resource: Some(name_of(host.resource)),
-            span: Some(host.resource.name.span),
-            is_external: host.is_external(),
-            ..node(NodeKind::Host, short.unwrap_or(name))
-        });
+        return Some(Node::of_host(name, mesh.registry.find(name, None), &mesh.config.domain));
     }
-    let of_workload = |resource: &coalmine::resource::Resource| {
-        *id == Id::workload(&resource.kind.value, resource.namespace(), &resource.name.value)
-    };
-    let (_, workload) = mesh.workloads.iter().find(|(_, workload)| of_workload(workload.resource))?;
-    let resource = workload.resource;
-    let version = workload.version().map(|version| version.value.clone());
-    Some(Node {
-        namespace: Some(resource.namespace().to_owned()),
-        facts: vec![resource.kind.value.clone()],
-        resource: Some(name_of(resource)),
-        span: Some(resource.name.span),
-        version,
-        ..node(NodeKind::Workload, &resource.name.value)
-    })
+    let mut workloads = mesh.workloads.iter().map(|(_, workload)| workload);
+    workloads.find(|workload| Id::of_workload(workload) == *id).map(Node::of_workload)
 }

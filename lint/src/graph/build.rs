@@ -12,10 +12,9 @@ use crate::mesh::gateways::Gateway;
 use crate::mesh::listeners::Door;
 use crate::mesh::mtls::ClientProxy;
 use crate::mesh::reach::route_kinds;
-use crate::mesh::registry::{Host, Origin, Port};
+use crate::mesh::registry::{Host, Port};
 use crate::mesh::routes::{Binding, Role, RouteKind, Source, Target, VirtualService};
 use crate::mesh::workloads::{Proxy, Workload, WorkloadId};
-use crate::resource::Resource;
 use crate::rule::name_of;
 use crate::span::Span;
 
@@ -135,7 +134,7 @@ impl<'m, 'a> Builder<'m, 'a> {
 
     fn gateway(&mut self, id: &Id, namespace: &str, name: &str, gateway: Option<&Gateway<'a>>) {
         let outside = Id::outside();
-        self.add(&outside, || Node { name: "Clients".to_owned(), ..node(&outside, NodeKind::Client) });
+        self.add(&outside, || Node { name: "Clients".to_owned(), ..Node::new(&outside, NodeKind::Client) });
         let mut facts = Vec::new();
         for server in gateway.iter().flat_map(|gateway| &gateway.spec.servers) {
             let port = server.port.get();
@@ -167,10 +166,12 @@ impl<'m, 'a> Builder<'m, 'a> {
             resource: resource.map(name_of),
             span: resource.map(|resource| resource.name.span),
             is_missing: resource.is_none(),
-            ..node(id, NodeKind::Gateway)
+            ..Node::new(id, NodeKind::Gateway)
         });
-        let edge =
-            Edge { span: resource.map(|resource| resource.name.span), ..edge(&outside, id, EdgeKind::Route) };
+        let edge = Edge {
+            span: resource.map(|resource| resource.name.span),
+            ..Edge::new(&outside, id, EdgeKind::Route)
+        };
         self.connect(edge, None);
     }
 
@@ -256,7 +257,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         };
         let kind = if target.role == Role::Mirror { EdgeKind::Mirror } else { EdgeKind::Route };
         let edge =
-            Edge { ways: vec![way], span: Some(target.destination.span), ..edge(sender.id, &to, kind) };
+            Edge { ways: vec![way], span: Some(target.destination.span), ..Edge::new(sender.id, &to, kind) };
         self.connect(edge, tls);
     }
 
@@ -325,7 +326,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             span: Some(span),
         };
         self.connect(
-            Edge { ways: vec![way], span: Some(span), ..edge(sender.id, &to, EdgeKind::Route) },
+            Edge { ways: vec![way], span: Some(span), ..Edge::new(sender.id, &to, EdgeKind::Route) },
             tls,
         );
     }
@@ -355,7 +356,7 @@ impl<'m, 'a> Builder<'m, 'a> {
                 self.add(&id, || Node {
                     name: "Mesh".to_owned(),
                     facts: vec!["any pod with a sidecar".to_owned()],
-                    ..node(&id, NodeKind::Client)
+                    ..Node::new(&id, NodeKind::Client)
                 });
                 let in_mesh = |service: &VirtualService<'a>, source: &Source<'a>| {
                     service.source_allows(source, &Binding::Mesh)
@@ -413,7 +414,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             let id = Id::host(&host.name);
             let mut selected: FxHashSet<WorkloadId> = FxHashSet::default();
             for (subset, name, span) in subsets.remove(&host.name).unwrap_or_default() {
-                self.connect(Edge { span, ..edge(&id, &subset, EdgeKind::Selects) }, None);
+                self.connect(Edge { span, ..Edge::new(&id, &subset, EdgeKind::Selects) }, None);
                 // A subset that only the rules of some client define is looked up as the host's own namespace sees it.
                 let client = Client { namespace: Some(host.namespace()), labels: None };
                 for pod in self.pods(client, Some(host), Some(&name)) {
@@ -432,27 +433,16 @@ impl<'m, 'a> Builder<'m, 'a> {
     fn select(&mut self, from: &Id, pod: WorkloadId, span: Option<Span>) {
         let Some(workload) = self.mesh.workloads.get(pod) else { return };
         let to = self.workload(workload);
-        self.connect(Edge { span, ..edge(from, &to, EdgeKind::Selects) }, None);
+        self.connect(Edge { span, ..Edge::new(from, &to, EdgeKind::Selects) }, None);
     }
 
     fn host(&mut self, name: &str, host: Option<&Host<'a>>, span: Span) -> Id {
         // A wildcard of a ServiceEntry answers for many names; the picture shows the one that is called.
         let id = Id::host(name);
-        let short = match host.map(|host| (host.origin, host.resource)) {
-            Some((Origin::Service(_), resource)) => resource.name.value.as_str(),
-            _ => name.strip_suffix(&format!(".svc.{}", self.mesh.config.domain)).unwrap_or(name),
-        };
-        let ports = host.iter().flat_map(|host| &host.ports);
-        let facts = ports.map(|port| format!(":{} {}", port.number, port.protocol.as_str())).collect();
-        self.add(&id, || Node {
-            name: short.to_owned(),
-            namespace: host.map(|host| host.namespace().to_owned()),
-            facts,
-            resource: host.map(|host| name_of(host.resource)),
-            span: Some(host.map_or(span, |host| host.resource.name.span)),
-            is_missing: host.is_none(),
-            is_external: host.is_some_and(Host::is_external),
-            ..node(&id, NodeKind::Host)
+        let domain = &self.mesh.config.domain;
+        self.add(&id, || {
+            let node = Node::of_host(name, host, domain);
+            Node { span: node.span.or(Some(span)), ..node }
         });
         id
     }
@@ -475,29 +465,14 @@ impl<'m, 'a> Builder<'m, 'a> {
             resource: found.map(|(rule, _)| name_of(rule.resource)),
             span: Some(found.and_then(|(_, subset)| subset.name.span()).unwrap_or(span)),
             is_missing: found.is_none(),
-            ..node(&id, NodeKind::Subset)
+            ..Node::new(&id, NodeKind::Subset)
         });
         id
     }
 
     fn workload(&mut self, workload: &Workload<'a>) -> Id {
-        let Resource { kind, name, .. } = workload.resource;
-        let id = Id::workload(&kind.value, workload.namespace(), &name.value);
-        let version = workload.version().map(|version| version.value.clone());
-        let mut facts = vec![kind.value.clone()];
-        facts.extend(version.iter().map(|version| format!("version {version}")));
-        facts.extend(
-            workload.containers().filter_map(|container| container.image.get()).map(|i| format!("image {i}")),
-        );
-        self.add(&id, || Node {
-            name: name.value.clone(),
-            namespace: Some(workload.namespace().to_owned()),
-            facts,
-            resource: Some(name_of(workload.resource)),
-            span: Some(name.span),
-            version,
-            ..node(&id, NodeKind::Workload)
-        });
+        let id = Id::of_workload(workload);
+        self.add(&id, || Node::of_workload(workload));
         id
     }
 
@@ -537,38 +512,4 @@ fn is_aborted(service: &VirtualService<'_>, target: &Target<'_>) -> bool {
 
 fn hosts(service: &VirtualService<'_>) -> String {
     service.hosts.iter().map(|host| host.value.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-fn node(id: &Id, kind: NodeKind) -> Node {
-    Node {
-        id: id.clone(),
-        kind,
-        name: String::new(),
-        namespace: None,
-        facts: Vec::new(),
-        resource: None,
-        span: None,
-        version: None,
-        island: None,
-        is_idle: false,
-        is_missing: false,
-        is_external: false,
-        change: None,
-    }
-}
-
-fn edge(from: &Id, to: &Id, kind: EdgeKind) -> Edge {
-    Edge {
-        id: Id::edge(from, to),
-        kind,
-        from: from.clone(),
-        to: to.clone(),
-        ways: Vec::new(),
-        tls: None,
-        tls_reason: String::new(),
-        span: None,
-        crosses: false,
-        change: None,
-        before: None,
-    }
 }
