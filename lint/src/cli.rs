@@ -12,6 +12,7 @@ mod lsp;
 mod rollout;
 mod route;
 mod state;
+mod terminal;
 mod test;
 mod tls_check;
 mod watch;

@@ -10,6 +10,8 @@ use serde_json::json;
 
 use coalmine::decide::{Answer, forwarded, kept, words};
 
+use crate::cli::terminal::shown;
+
 /// A decision for the terminal.
 pub(super) fn human(answer: &Answer<'_>) -> String {
     let config = &answer.source.config;
@@ -84,11 +86,6 @@ pub(super) fn line(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text
-}
-
-/// Without anything a terminal would obey.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A signed override and how to use it.

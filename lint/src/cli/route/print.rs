@@ -1,15 +1,15 @@
 //! A route for the terminal: numbered hops on the left, the place of each decision on the right.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use coalmine::line_index::LineIndex;
 use coalmine::render::route::{server_name, source_name};
 use coalmine::route::{
     Cause, Detail, End, Endpoint, Failure, Followed, Hop, HopKind, Outcome, Path, Request, Share, Trace,
     describe_sent,
 };
-use coalmine::{FileId, Files, ResourceName, Span};
+use coalmine::{Files, ResourceName, Span};
+
+use crate::cli::terminal::{BOLD, DIM, GREEN, Printer, RED, WIDEST, shown};
 
 /// One line: what it is about, what it says, where that stands.
 struct Row {
@@ -29,22 +29,6 @@ enum Tone {
     Bad,
 }
 
-struct Printer<'f> {
-    files: &'f Files,
-    indexes: HashMap<FileId, LineIndex>,
-    color: bool,
-    out: String,
-}
-
-const RED: &str = "\x1b[31m";
-const GREEN: &str = "\x1b[32m";
-const CYAN: &str = "\x1b[36m";
-const BOLD: &str = "\x1b[1m";
-const DIM: &str = "\x1b[2m";
-
-/// Columns that the text of a row may push its place away from the left.
-const WIDEST: usize = 88;
-
 /// The answer for people.
 pub(super) fn human(
     files: &Files,
@@ -54,7 +38,7 @@ pub(super) fn human(
     followed: Option<&[Followed]>,
     color: bool,
 ) -> String {
-    let mut printer = Printer { files, indexes: HashMap::new(), color, out: String::new() };
+    let mut printer = Printer::new(files, color);
     let step = step.map_or(String::new(), |step| format!(", after step {step}"));
     printer.heading(&title(request), &format!(" from {}{step}", source_name(&request.from)));
     printer.trace(trace, 0);
@@ -73,20 +57,9 @@ fn title(request: &Request) -> String {
 }
 
 impl Printer<'_> {
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.color && !text.is_empty() { format!("{code}{text}\x1b[0m") } else { text.to_owned() }
-    }
-
     fn heading(&mut self, title: &str, rest: &str) {
         let title = self.paint(BOLD, title);
         let _ = writeln!(self.out, "{title}{rest}\n");
-    }
-
-    /// `file:line`
-    fn place(&mut self, span: Span) -> String {
-        let text = self.files.text(span.file);
-        let index = self.indexes.entry(span.file).or_insert_with(|| LineIndex::new(text));
-        format!("{}:{}", self.files.name(span.file), index.line(span.start) + 1)
     }
 
     fn followed(&mut self, followed: &Followed, depth: usize) {
@@ -94,7 +67,6 @@ impl Printer<'_> {
         let who = format!(" from {} ({})", name(&followed.client.object), followed.call.why);
         let _ = write!(self.out, "\n{indent}");
         let place = self.place(followed.call.cause.span);
-        let place = self.paint(CYAN, &place);
         self.heading(&title(&followed.call.request), &format!("{}  {place}", shown(&who)));
         match &followed.trace {
             Ok(trace) => self.trace(trace, depth),
@@ -133,7 +105,7 @@ impl Printer<'_> {
             let number = row.number.map_or("  ".to_owned(), |number| format!("{number:2}"));
             let label = format!("{:labels$}", row.label);
             let text = shown(&row.text);
-            let pad = " ".repeat(wide.saturating_sub(text.chars().count()));
+            let place = self.beside(&text, wide, row.place);
             let text = match row.tone {
                 Tone::Plain => text,
                 Tone::Detail => self.paint(DIM, &text),
@@ -144,22 +116,10 @@ impl Printer<'_> {
                 Some(_) => self.paint(BOLD, &label),
                 None => self.paint(DIM, &label),
             };
-            let place = match row.place {
-                Some(span) => {
-                    let place = self.place(span);
-                    format!("{pad}  {}", self.paint(CYAN, &place))
-                }
-                None => String::new(),
-            };
             let line = format!("{indent}{number}  {label}  {text}{place}");
             let _ = writeln!(self.out, "{}", line.trim_end());
         }
     }
-}
-
-/// Without anything that a terminal would obey.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// `Deployment shop/web`

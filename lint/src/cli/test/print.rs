@@ -1,36 +1,18 @@
 //! Results for the terminal, as a test runner prints them: failures with the way that the request took.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use coalmine::expect::{CaseReport, Failure};
-use coalmine::line_index::LineIndex;
 use coalmine::render::expect::{Tested, title};
-use coalmine::{FileId, Files, Span};
 
-const RED: &str = "\x1b[31m";
-const GREEN: &str = "\x1b[32m";
-const YELLOW: &str = "\x1b[33m";
-const CYAN: &str = "\x1b[36m";
-const BOLD: &str = "\x1b[1m";
-const DIM: &str = "\x1b[2m";
-
-/// Columns that a line of a way may push its place away from the left.
-const WIDEST: usize = 88;
-
-struct Printer<'f> {
-    files: &'f Files,
-    indexes: HashMap<FileId, LineIndex>,
-    color: bool,
-    out: String,
-}
+use crate::cli::terminal::{BOLD, DIM, GREEN, Printer, RED, WIDEST, YELLOW, paint, shown};
 
 /// All results, by file; failures in full.
 pub(super) fn human(tested: &[Tested<'_>], least: Option<u8>, color: bool) -> String {
     let mut text = String::new();
     let (mut passed, mut failed, mut requests) = (0, 0, 0);
     for one in tested {
-        let mut printer = Printer { files: one.files, indexes: HashMap::new(), color, out: String::new() };
+        let mut printer = Printer::new(one.files, color);
         for suite in one.report.suites.iter().filter(|suite| !suite.results.is_empty()) {
             let name = printer.paint(BOLD, one.files.name(suite.file));
             let _ = writeln!(printer.out, "{name}");
@@ -46,10 +28,9 @@ pub(super) fn human(tested: &[Tested<'_>], least: Option<u8>, color: bool) -> St
         }
         text.push_str(&printer.out);
     }
-    let paint = |code: &str, text: String| if color { format!("{code}{text}\x1b[0m") } else { text };
     let summary = match failed {
-        0 => paint(GREEN, format!("{passed} passed")),
-        failed => format!("{passed} passed, {}", paint(RED, format!("{failed} failed"))),
+        0 => paint(color, GREEN, &format!("{passed} passed")),
+        failed => format!("{passed} passed, {}", paint(color, RED, &format!("{failed} failed"))),
     };
     let of = if requests == 1 { "request" } else { "requests" };
     let _ = writeln!(text, "{summary} ({requests} {of})");
@@ -57,17 +38,6 @@ pub(super) fn human(tested: &[Tested<'_>], least: Option<u8>, color: bool) -> St
 }
 
 impl Printer<'_> {
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.color && !text.is_empty() { format!("{code}{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    /// `file:line`
-    fn place(&mut self, span: Span) -> String {
-        let text = self.files.text(span.file);
-        let index = self.indexes.entry(span.file).or_insert_with(|| LineIndex::new(text));
-        format!("{}:{}", self.files.name(span.file), index.line(span.start) + 1)
-    }
-
     fn result(&mut self, result: &CaseReport) {
         let name = shown(&title(result));
         let requests =
@@ -93,7 +63,6 @@ impl Printer<'_> {
 
     fn failure(&mut self, failure: &Failure, requests: usize, with_way: bool) {
         let place = self.place(failure.span);
-        let place = self.paint(CYAN, &place);
         let (expected, found) = (shown(&failure.expected), self.paint(RED, &shown(&failure.found)));
         let _ = writeln!(self.out, "      expected  {expected}  {place}");
         let _ = writeln!(self.out, "      found     {found}");
@@ -111,14 +80,7 @@ impl Printer<'_> {
         let wide = wide.filter(|width| *width <= WIDEST).max().unwrap_or(0);
         for line in &failure.way {
             let text = shown(&line.text);
-            let place = match line.span {
-                Some(span) => {
-                    let pad = " ".repeat(wide.saturating_sub(text.chars().count()));
-                    let place = self.place(span);
-                    format!("{pad}  {}", self.paint(CYAN, &place))
-                }
-                None => String::new(),
-            };
+            let place = self.beside(&text, wide, line.span);
             let text = self.paint(DIM, &text);
             let _ = writeln!(self.out, "        {text}{place}");
         }
@@ -150,7 +112,6 @@ impl Printer<'_> {
                 object.namespace.as_ref().map_or(String::new(), |namespace| format!("{namespace}/"));
             let (list, index) = (rule.kind.as_str(), rule.index);
             let place = self.place(rule.span);
-            let place = self.paint(CYAN, &place);
             let _ = writeln!(
                 self.out,
                 "  never: {list}[{index}] of {} {namespace}{}  {place}",
@@ -159,9 +120,4 @@ impl Printer<'_> {
         }
         self.out.push('\n');
     }
-}
-
-/// Without anything that a terminal would obey.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
