@@ -201,16 +201,15 @@ pub enum Proposal {
     None(String),
 }
 
-/// Checks the rollout of the settings. `order` is the text of `coalmine.yaml`, if it is among the files, so
-/// that findings can point into it.
+/// Checks the rollout of the settings; `input` is what the files are read to. `order` is the text of
+/// `coalmine.yaml`, if it is among the files, so that findings can point into it.
 #[must_use]
-pub fn check(files: &Files, settings: &Settings, order: Option<FileId>) -> Rollout {
-    let input = Input::read(files, settings);
+pub fn check(files: &Files, settings: &Settings, input: &Input, order: Option<FileId>) -> Rollout {
     let config = input.mesh_config(settings);
     let plan = Plan::new(files, &input.documents, &input.resources, settings, order);
-    let mut found = run(files, settings, &input);
+    let mut found = run(files, settings, input);
     let known: FxHashSet<(&str, Span)> = found.iter().map(|d| (d.rule, d.span)).collect();
-    let world = World::new(files, settings, &input, &config, &plan, known);
+    let world = World::new(files, settings, input, &config, &plan, known);
     let walk = world.walk(&plan);
     // What is wrong at several moments is told once, of the first where it is worst.
     let mut worst: FxHashMap<(&str, Span), Severity> = FxHashMap::default();
@@ -225,7 +224,7 @@ pub fn check(files: &Files, settings: &Settings, order: Option<FileId>) -> Rollo
             found.push(diagnostic.clone());
         }
     }
-    let report = finish(files, settings, &input, found, |rule| settings.runs(rule), order);
+    let report = finish(files, settings, input, found, |rule| settings.runs(rule), order);
     let kept: FxHashMap<(&str, Span), Severity> =
         report.diagnostics.iter().map(|d| ((d.rule, d.span), d.severity)).collect();
     let severity = |located: &Located| kept.get(&(located.diagnostic.rule, located.diagnostic.span)).copied();

@@ -16,8 +16,8 @@ use crate::diagnostic::{Diagnostic, Safety};
 use crate::files::Files;
 use crate::fix;
 use crate::line_index::{ColumnUnit, LineIndex};
-use crate::linter::lint;
-use crate::rollout;
+use crate::linter::{Input, lint};
+use crate::rollout::{self, Rollout};
 use crate::rule::{Check, Rule};
 use crate::settings::Settings;
 use crate::span::{FileId, Span};
@@ -110,6 +110,13 @@ fn mark(files: &Files, span: Span, text: String, is_related: bool) -> Mark {
     }
 }
 
+impl Fixture {
+    fn rollout(&self) -> Rollout {
+        let input = Input::read(&self.files, &self.settings);
+        rollout::check(&self.files, &self.settings, &input, self.order)
+    }
+}
+
 /// The findings of one rule in a text, with default settings.
 pub(crate) fn run(rule: &Rule, text: &str) -> Vec<Diagnostic> {
     let fixture = parse_fixture(text);
@@ -119,12 +126,12 @@ pub(crate) fn run(rule: &Rule, text: &str) -> Vec<Diagnostic> {
 /// What all rules find in a rollout.
 pub(crate) fn run_rollout(text: &str) -> Vec<Diagnostic> {
     let fixture = parse_fixture(text);
-    rollout::check(&fixture.files, &fixture.settings, fixture.order).report.diagnostics
+    fixture.rollout().report.diagnostics
 }
 
 fn findings(rule: &Rule, fixture: &Fixture) -> Vec<Diagnostic> {
     let report = match rule.check {
-        Check::Transition(_) => rollout::check(&fixture.files, &fixture.settings, fixture.order).report,
+        Check::Transition(_) => fixture.rollout().report,
         _ => lint(&fixture.files, &fixture.settings),
     };
     report.diagnostics.into_iter().filter(|diagnostic| diagnostic.rule == rule.id).collect()

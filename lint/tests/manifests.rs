@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use coalmine::rules::RULES;
-use coalmine::{Diagnostic, Files, Report, Settings, lint, rollout};
+use coalmine::{Diagnostic, Files, Input, Report, Settings, lint, rollout};
 
 /// One change to a deployment's files.
 enum Edit {
@@ -737,7 +737,8 @@ fn run_in_order(files: &[(String, String)]) -> (Files, Report) {
             set.add(name.as_str(), text.as_str());
         }
     }
-    let report = rollout::check(&set, &settings, order).report;
+    let input = Input::read(&set, &settings);
+    let report = rollout::check(&set, &settings, &input, order).report;
     (set, report)
 }
 

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::args::{Common, FailOn};
 use super::input::{CONFIG, Deployment};
+use super::terminal::{self, BOLD, GREEN, RED, YELLOW};
 use super::{Exit, human, input, state};
 
 #[derive(clap::Args, Debug)]
@@ -62,10 +63,11 @@ pub(crate) fn run(args: &RolloutArgs, common: &Common, color: bool) -> Result<Ex
             Some(path) => Some(add_order(&mut files, path)?),
             None => None,
         };
-        for problem in state::misread(&files, &settings, &Input::read(&files, &settings)) {
+        let input = Input::read(&files, &settings);
+        for problem in state::misread(&files, &settings, &input) {
             eprintln!("coalmine: {problem}");
         }
-        let mut result = check(&files, &settings, order);
+        let mut result = check(&files, &settings, &input, order);
         if args.write_order
             && let Proposal::Order(steps) = &result.proposal
         {
@@ -84,7 +86,8 @@ pub(crate) fn run(args: &RolloutArgs, common: &Common, color: bool) -> Result<Ex
             if let Some(order) = order {
                 files.replace(order, text);
             }
-            result = check(&files, &settings, order);
+            let input = Input::read(&files, &settings);
+            result = check(&files, &settings, &input, order);
             batch.push(Linted { files, report: result.report.clone() });
             checked.push(Checked { rollout: result, settings, config });
             continue;
@@ -217,10 +220,7 @@ fn write(path: &Path, steps: &[ProposedStep]) -> Result<()> {
 /// Every step with its moments, then the ways back.
 fn moments(out: &mut String, checked: &Checked, color: bool) {
     let rollout = &checked.rollout;
-    let paint = |code: &str, text: &str| match color {
-        true => format!("\x1b[{code}m{text}\x1b[0m"),
-        false => text.to_owned(),
-    };
+    let paint = |code: &str, text: &str| terminal::paint(color, code, text);
     let relative = |moment: &Moment| {
         checked.settings.relative(&moment.file).map_or_else(|| moment.file.clone(), |name| name.into_owned())
     };
@@ -231,10 +231,10 @@ fn moments(out: &mut String, checked: &Checked, color: bool) {
     let all = rollout.steps.iter().flat_map(|step| &step.moments);
     let wide = all.map(|moment| shown(moment).chars().count()).max().unwrap_or(0).min(44);
     if let Some(config) = &checked.config {
-        let _ = writeln!(out, "{}", paint("1", &format!("{}", config.display())));
+        let _ = writeln!(out, "{}", paint(BOLD, &format!("{}", config.display())));
     }
     for step in &rollout.steps {
-        let _ = writeln!(out, "\n{}", paint("1", &step.name));
+        let _ = writeln!(out, "\n{}", paint(BOLD, &step.name));
         if step.moments.is_empty() {
             let _ = writeln!(out, "    nothing changes");
         }
@@ -254,14 +254,14 @@ fn moments(out: &mut String, checked: &Checked, color: bool) {
     if rollout.back.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n{}", paint("1", "the way back, each step in the opposite order"));
+    let _ = writeln!(out, "\n{}", paint(BOLD, "the way back, each step in the opposite order"));
     let wide = rollout.back.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
     for step in &rollout.back {
         let broken: Vec<&Moment> = step.moments.iter().filter(|moment| !moment.found.is_empty()).collect();
         let sign = match (step.is_skipped, broken.is_empty()) {
             (true, _) => " ".to_owned(),
-            (false, true) => paint("32", "✓"),
-            (false, false) => paint("33", "!"),
+            (false, true) => paint(GREEN, "✓"),
+            (false, false) => paint(YELLOW, "!"),
         };
         let why = match broken.as_slice() {
             [] if step.is_skipped => "not looked at: the step itself is not safe".to_owned(),
@@ -289,11 +289,11 @@ fn bracket(moment: &Moment) -> char {
 fn mark(moment: &Moment, color: bool) -> String {
     let worst = moment.found.iter().map(|(_, severity)| *severity).max();
     let (sign, code) = match worst {
-        Some(Severity::Error) => ("✗", "31"),
-        Some(Severity::Warning) => ("!", "33"),
-        Some(Severity::Info) | None => ("✓", "32"),
+        Some(Severity::Error) => ("✗", RED),
+        Some(Severity::Warning) => ("!", YELLOW),
+        Some(Severity::Info) | None => ("✓", GREEN),
     };
-    if color { format!("\x1b[{code}m{sign}\x1b[0m") } else { sign.to_owned() }
+    terminal::paint(color, code, sign)
 }
 
 fn rules(moment: &Moment) -> String {

@@ -13,7 +13,9 @@ fn findings(order: &str, files: &[(&str, &str)]) -> Vec<String> {
         set.add(*name, *text);
     }
     let config = set.add_context("coalmine.yaml", order);
-    let rollout = check(&set, &Settings::parse(order, "").unwrap(), Some(config));
+    let settings = Settings::parse(order, "").unwrap();
+    let input = Input::read(&set, &settings);
+    let rollout = check(&set, &settings, &input, Some(config));
     let about_order = rollout.report.diagnostics.iter().filter(|d| d.rule.starts_with("rollout-"));
     about_order
         .map(|d| format!("{} {} {}: {}", d.severity.as_str(), d.rule, set.name(d.span.file), d.message))
@@ -195,7 +197,9 @@ fn a_suppression_in_coalmine_yaml_holds_and_one_that_hides_nothing_is_told() {
     let mut set = Files::new();
     set.add("a.yaml", volume);
     let config = set.add_context("coalmine.yaml", order);
-    let report = check(&set, &Settings::parse(order, "").unwrap(), Some(config)).report;
+    let settings = Settings::parse(order, "").unwrap();
+    let input = Input::read(&set, &settings);
+    let report = check(&set, &settings, &input, Some(config)).report;
     assert_eq!(report.suppressed, 1);
     assert!(
         report.diagnostics.iter().all(|d| d.rule != "rollout-no-way-back" && d.rule != "unused-suppression")
@@ -204,7 +208,9 @@ fn a_suppression_in_coalmine_yaml_holds_and_one_that_hides_nothing_is_told() {
     let mut set = Files::new();
     set.add("a.yaml", volume);
     let config = set.add_context("coalmine.yaml", order.as_str());
-    let report = check(&set, &Settings::parse(&order, "").unwrap(), Some(config)).report;
+    let settings = Settings::parse(&order, "").unwrap();
+    let input = Input::read(&set, &settings);
+    let report = check(&set, &settings, &input, Some(config)).report;
     assert!(report.diagnostics.iter().any(|d| d.rule == "unused-suppression"));
 }
 
@@ -290,7 +296,9 @@ fn a_command_that_must_be_split_is_split_by_file() {
     files.add("base/a.yaml", two());
     files.add("pin/1-route.yaml", pin);
     files.add("pin/2-rule.yaml", subset);
-    let rollout = check(&files, &Settings::parse(order, "").unwrap(), None);
+    let settings = Settings::parse(order, "").unwrap();
+    let input = Input::read(&files, &settings);
+    let rollout = check(&files, &settings, &input, None);
     let Proposal::Order(steps) = rollout.proposal else { panic!("{:?}", rollout.proposal) };
     assert!(steps[0].is_unchanged);
     let paths: Vec<&str> = steps[1].actions.iter().map(|action| action.paths[0].as_str()).collect();
@@ -607,7 +615,9 @@ fn a_suppressed_or_downgraded_error_neither_changes_the_order_nor_stops_the_way_
         let mut files = Files::new();
         files.add("a.yaml", base.as_str());
         files.add("b.yaml", last);
-        check(&files, &Settings::parse(order, "").unwrap(), None)
+        let settings = Settings::parse(order, "").unwrap();
+        let input = Input::read(&files, &settings);
+        check(&files, &settings, &input, None)
     };
     let order = "rollout: [a.yaml, b.yaml]\n";
     assert!(ask(order, &idle).back[0].is_skipped);
@@ -628,7 +638,9 @@ fn what_a_command_deletes_is_told_as_deleted_and_from_its_own_file() {
     let mut files = Files::new();
     files.add("a.yaml", with_route());
     files.add("b.yaml", gone);
-    let rollout = check(&files, &Settings::parse(order, "").unwrap(), None);
+    let settings = Settings::parse(order, "").unwrap();
+    let input = Input::read(&files, &settings);
+    let rollout = check(&files, &settings, &input, None);
     assert!(rollout.steps[1].moments.iter().all(|moment| moment.file == "b.yaml"));
 }
 
