@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::json::{JsonRange, JsonResource, range};
+use super::junit::Suites;
 use super::xml::{attribute, text};
 use super::{Places, Units, pretty};
 use crate::expect::{CaseReport, Failure, Line, Report, RuleUse};
@@ -172,30 +173,20 @@ pub fn title(result: &CaseReport) -> String {
 /// Renders as JUnit XML: a suite per file, a test per expectation and step.
 #[must_use]
 pub fn junit(tested: &[Tested<'_>]) -> String {
-    let mut suites = String::new();
-    let (mut tests, mut failures) = (0, 0);
+    let mut suites = Suites::default();
     for Tested { files, report, .. } in tested {
         let mut places = Places::of(files, Units::Scalars);
         for suite in &report.suites {
             let name = attribute(files.name(suite.file));
             let failed = suite.results.iter().filter(|result| !result.passed()).count();
-            let count = suite.results.len();
-            let _ = writeln!(
-                suites,
-                "  <testsuite name=\"{name}\" tests=\"{count}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\">"
-            );
+            suites.open(&name, suite.results.len(), failed);
             for result in &suite.results {
-                case(&mut suites, &name, files, &mut places, result);
+                case(&mut suites.out, &name, files, &mut places, result);
             }
-            suites.push_str("  </testsuite>\n");
-            tests += count;
-            failures += failed;
+            suites.close();
         }
     }
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <testsuites name=\"coalmine test\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\">\n{suites}</testsuites>\n"
-    )
+    suites.finish("coalmine test")
 }
 
 fn case(out: &mut String, class: &str, files: &Files, places: &mut Places<'_>, result: &CaseReport) {

@@ -13,8 +13,7 @@ use crate::report::Linted;
 /// Renders every finding of a run; `fails` says which severities fail it.
 #[must_use]
 pub fn render(batch: &[Linted], fails: impl Fn(Severity) -> bool) -> String {
-    let mut suites = String::new();
-    let (mut tests, mut failures) = (0, 0);
+    let mut suites = Suites::default();
     for linted in batch {
         let mut places = Places::new(linted);
         for (id, file) in linted.files.iter().filter(|(id, _)| !linted.files.is_context(*id)) {
@@ -22,26 +21,53 @@ pub fn render(batch: &[Linted], fails: impl Fn(Severity) -> bool) -> String {
             let found: Vec<&Diagnostic> =
                 linted.report.diagnostics.iter().filter(|d| d.span.file == id).collect();
             let failed = found.iter().filter(|d| fails(d.severity)).count();
-            let cases = found.len().max(1);
-            let _ = writeln!(
-                suites,
-                "  <testsuite name=\"{name}\" tests=\"{cases}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\">"
-            );
+            suites.open(&name, found.len().max(1), failed);
             if found.is_empty() {
-                let _ = writeln!(suites, "    <testcase name=\"coalmine\" classname=\"{name}\"/>");
+                let _ = writeln!(suites.out, "    <testcase name=\"coalmine\" classname=\"{name}\"/>");
             }
             for diagnostic in found {
-                case(&mut suites, &name, file.name(), diagnostic, &mut places, fails(diagnostic.severity));
+                let fails = fails(diagnostic.severity);
+                case(&mut suites.out, &name, file.name(), diagnostic, &mut places, fails);
             }
-            suites.push_str("  </testsuite>\n");
-            tests += cases;
-            failures += failed;
+            suites.close();
         }
     }
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <testsuites name=\"coalmine\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\">\n{suites}</testsuites>\n"
-    )
+    suites.finish("coalmine")
+}
+
+/// The suites of a document, which counts their tests.
+#[derive(Default)]
+pub(super) struct Suites {
+    /// What is written of them; the tests of a suite are added to it while it is open.
+    pub(super) out: String,
+    tests: usize,
+    failures: usize,
+}
+
+impl Suites {
+    /// Begins a suite; `name` is fit for an attribute.
+    pub(super) fn open(&mut self, name: &str, tests: usize, failures: usize) {
+        self.tests += tests;
+        self.failures += failures;
+        let _ = writeln!(
+            self.out,
+            "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\">"
+        );
+    }
+
+    /// Ends it.
+    pub(super) fn close(&mut self) {
+        self.out.push_str("  </testsuite>\n");
+    }
+
+    /// The document.
+    pub(super) fn finish(self, name: &str) -> String {
+        let Self { out, tests, failures } = self;
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+             <testsuites name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\">\n{out}</testsuites>\n"
+        )
+    }
 }
 
 fn case(
