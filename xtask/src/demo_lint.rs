@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{root, run};
+use crate::{copy_folder, root, run};
 
 /// One way to break the shipped manifests: what is changed, where, and what users would see.
 pub(crate) struct Breakage {
@@ -112,18 +112,4 @@ fn show(breakage: &Breakage, coalmine: &Path, voting: &Path) -> Result<()> {
 
 fn heading(text: &str) {
     println!("\n━━━ {text} ━━━");
-}
-
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::{Package, examples, gzip};
-use crate::{root, tools};
+use crate::{copy_folder, root, tools};
 
 /// What was written.
 pub(super) struct Page {
@@ -67,18 +67,4 @@ pub(super) fn replace_folder(from: &Path, to: &Path) -> Result<()> {
         fs::remove_dir_all(to)?;
     }
     copy_folder(from, to)
-}
-
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
