@@ -2,24 +2,19 @@
 //! at the right place.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-fn manifests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests")
-}
+use self::support::{broken, copied, manifests, text};
 
 fn test(dir: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coalmine"));
     command.arg("test").args(args).current_dir(dir).env_remove("COALMINE_KEY_K1").output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 #[track_caller]
@@ -27,32 +22,6 @@ fn json(dir: &Path, args: &[&str]) -> (Value, i32) {
     let output = test(dir, &[args, &["--format", "json"]].concat());
     let json = serde_json::from_slice(&output.stdout);
     (json.unwrap_or_else(|_| panic!("{}", text(&output.stderr))), output.status.code().unwrap())
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-/// A copy of a shipped deployment in which a text of a file is another.
-#[track_caller]
-fn broken(deployment: &str, file: &str, from: &str, to: &str) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    copy(&manifests().join(deployment), dir.path());
-    let path = dir.path().join(file);
-    let before = fs::read_to_string(&path).unwrap();
-    let after = before.replacen(from, to, 1);
-    assert_ne!(before, after, "{file} has no {from}");
-    fs::write(path, after).unwrap();
-    dir
 }
 
 /// `name (step)` of each expectation that fails.
@@ -171,8 +140,7 @@ fn a_file_is_tested_with_the_manifests_around_it() {
 
 #[test]
 fn coverage_can_be_demanded_and_names_what_nobody_asks_for() {
-    let dir = tempfile::tempdir().unwrap();
-    copy(&manifests().join("weighted-sticky"), dir.path());
+    let dir = copied("weighted-sticky");
     let inside = "expect:\n  - name: inside the mesh both answer\n    request: {url: http://greeter/, from: deployment/greeter-v1}\n    \
                   reaches: {version: [v1, v2]}\n";
     fs::write(dir.path().join("greeter.routes.yaml"), inside).unwrap();
@@ -216,8 +184,7 @@ fn junit_has_a_suite_per_file_and_a_failure_with_its_way() {
 
 #[test]
 fn tests_of_istio_config_validator_run_beside_the_manifests() {
-    let dir = tempfile::tempdir().unwrap();
-    copy(&manifests().join("weighted-sticky"), dir.path());
+    let dir = copied("weighted-sticky");
     fs::remove_file(dir.path().join("greeter.routes.yaml")).unwrap();
     let case = "testCases:\n  - description: tagged requests go to v2\n    wantMatch: true\n    request:\n      authority: [greeter.example]\n      \
                 method: [GET]\n      uri: [/hello]\n      headers: {x-canary: canary}\n    route:\n      - destination:\n          \
@@ -243,8 +210,7 @@ fn tests_of_istio_config_validator_run_beside_the_manifests() {
 
 #[test]
 fn what_cannot_be_run_is_2_with_a_place_or_an_example() {
-    let dir = tempfile::tempdir().unwrap();
-    copy(&manifests().join("weighted"), dir.path());
+    let dir = copied("weighted");
     let file = dir.path().join("greeter.routes.yaml");
     fs::write(&file, "expect:\n  - {name: a, step: 2-splt, request: http://a/, shares: {v1: 1/2}}\n")
         .unwrap();

@@ -1,9 +1,11 @@
 //! Linting after an edit finds what linting from scratch finds. The edits are the same in every run.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::path::{Path, PathBuf};
+mod support;
 
 use coalmine::{Files, Incremental, Settings, lint};
+
+use self::support::{manifests, yaml_files};
 
 /// Edits of the long run.
 const EDITS: usize = 100;
@@ -21,21 +23,6 @@ impl Random {
     }
 }
 
-fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            yaml_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "yaml")
-            && path.file_name().is_some_and(|name| name != "coalmine.yaml")
-        {
-            found.push(path);
-        }
-    }
-}
-
 /// What files depend on in each other, beside the mesh: patches of a kustomization, and delegates.
 const KUSTOMIZATION: &str = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n\
                              patches:\n- path: patch.yaml\n";
@@ -46,7 +33,7 @@ const LEAF: &str = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nme
                     spec:\n  http:\n  - route: [{destination: {host: b}}]\n";
 
 fn texts(rollout: bool) -> (Files, Settings) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/voting");
+    let root = manifests().join("voting");
     let mut paths = Vec::new();
     yaml_files(&root, &mut paths);
     let mut files = Files::new();

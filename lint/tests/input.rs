@@ -2,6 +2,8 @@
 //! apply is passed over, and none is lost.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod support;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -9,21 +11,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use self::support::{coalmine, folder, stderr, stdout};
+
 const TWICE: &str = "a: 1\na: 2\n";
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        let path = dir.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    dir
-}
-
-fn coalmine(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_coalmine")).args(args).current_dir(dir).output().unwrap()
-}
 
 fn with_input(dir: &Path, args: &[&str], text: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_coalmine"))
@@ -36,14 +26,6 @@ fn with_input(dir: &Path, args: &[&str], text: &str) -> Output {
         .unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[test]

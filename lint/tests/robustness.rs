@@ -2,13 +2,17 @@
 //! through the whole pipeline and its fixes. The damage is the same in every run.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use coalmine::line_index::{ColumnUnit, LineIndex};
 use coalmine::{Files, Report, Safety, Settings, fix, lint};
+
+use self::support::yaml_files;
 
 const CASES: u64 = 500;
 
@@ -33,24 +37,9 @@ impl Random {
     }
 }
 
-fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            yaml_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "yaml")
-            && path.file_name().is_some_and(|name| name != "coalmine.yaml")
-        {
-            found.push(path);
-        }
-    }
-}
-
 /// The shipped manifests: path from the root of `manifests`, and text.
 fn manifests() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
+    let root = support::manifests();
     let mut paths = Vec::new();
     yaml_files(&root, &mut paths);
     let name = |path: &Path| path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");

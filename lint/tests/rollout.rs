@@ -2,37 +2,24 @@
 //! the reason and the place, and `--write-order` repairs it.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn manifests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests")
-}
+use self::support::{coalmine, copied, manifests, stderr, stdout};
 
 fn run(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_coalmine"))
-        .arg("rollout")
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .unwrap()
+    coalmine(folder, &[&["rollout"], args].concat())
 }
 
 fn json(folder: &Path, args: &[&str]) -> Value {
     let output = run(folder, &[args, &["--format", "json"]].concat());
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)))
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 /// `rule file:line` of every finding.
@@ -42,24 +29,6 @@ fn found(json: &Value) -> Vec<String> {
         format!("{rule} {file}:{}", finding["range"]["start"]["line"])
     };
     json["diagnostics"].as_array().unwrap().iter().map(line).collect()
-}
-
-/// A copy of the voting scenario.
-fn voting() -> TempDir {
-    fn copy(from: &Path, to: &Path) {
-        for entry in fs::read_dir(from).unwrap() {
-            let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
-            if path.is_dir() {
-                fs::create_dir(to.join(&name)).unwrap();
-                copy(&path, &to.join(&name));
-            } else {
-                fs::copy(&path, to.join(&name)).unwrap();
-            }
-        }
-    }
-    let dir = tempfile::tempdir().unwrap();
-    copy(&manifests().join("voting"), dir.path());
-    dir
 }
 
 /// Changes a text of a copy.
@@ -90,7 +59,7 @@ const STRICT: &str = "      - apply: 2-update/40-peer-authentication.yaml\n";
 const FINALIZE: &str = "  # From the edge inwards.";
 
 fn rules_first() -> TempDir {
-    let dir = voting();
+    let dir = copied("voting");
     let route = "      - apply: 4-finalize/10-voting-app-virtual-service.yaml\n";
     edit(&dir, ORDER, |text| {
         let text = put_before(text, APP_RULE, route);
@@ -100,26 +69,26 @@ fn rules_first() -> TempDir {
 }
 
 fn workloads_before_routes() -> TempDir {
-    let dir = voting();
+    let dir = copied("voting");
     edit(&dir, ORDER, |text| put_before(text, ROUTES, DOOR));
     dir
 }
 
 fn door_before_workloads() -> TempDir {
-    let dir = voting();
+    let dir = copied("voting");
     edit(&dir, ORDER, |text| put_before(text, DOOR, STORAGE));
     dir
 }
 
 fn port_last() -> TempDir {
-    let dir = voting();
+    let dir = copied("voting");
     edit(&dir, ORDER, |text| put_before(text, PORT, &format!("\n{FINALIZE}")));
     dir
 }
 
 /// The namespace gets its label only in step 2, after STRICT.
 fn strict_before_injection() -> TempDir {
-    let dir = voting();
+    let dir = copied("voting");
     let label = fs::read_to_string(dir.path().join("1-deploy/00-namespace.yaml")).unwrap();
     fs::write(dir.path().join("2-update/50-namespace.yaml"), label).unwrap();
     edit(&dir, "1-deploy/00-namespace.yaml", |text| text.replace("enabled", "disabled"));
@@ -301,7 +270,7 @@ fn folders_as_arguments_are_steps_applied_as_a_whole() {
 
 #[test]
 fn an_order_that_no_reordering_repairs_is_said_to_be_so() {
-    let dir = voting();
+    let dir = copied("voting");
     // The old pods go, and no route lets go of them, not even later.
     edit(&dir, ORDER, |text| {
         let text = text.split_once("\n  - name: 5-clean-up").unwrap().0;

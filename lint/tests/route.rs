@@ -1,24 +1,19 @@
 //! `coalmine route` as a user runs it: the shipped deployments, broken copies of them, and exit codes.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-fn manifests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests")
-}
+use self::support::{broken, manifests, text};
 
 fn route(dir: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coalmine"));
     command.arg("route").args(args).current_dir(dir).env_remove("COALMINE_KEY_K1").output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// The JSON of a route in a shipped deployment, and its exit code.
@@ -51,30 +46,6 @@ fn landed(route: &Value) -> Vec<String> {
             format!("{} % {subset}:{port} {}", outcome["share"]["percent"], pods.join("+"))
         })
         .collect()
-}
-
-/// A copy of a shipped deployment in which a text of a file is another.
-fn broken(deployment: &str, file: &str, from: &str, to: &str) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    copy(&manifests().join(deployment), dir.path());
-    let path = dir.path().join(file);
-    let before = fs::read_to_string(&path).unwrap();
-    assert!(before.contains(from), "{file} has no `{from}`");
-    fs::write(path, before.replacen(from, to, 1)).unwrap();
-    dir
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 const STEP: [&str; 4] = ["--to", "http://voting.example/", "--step", "3-canary"];

@@ -1,33 +1,28 @@
 //! `coalmine tls-check` as a user runs it: the scenario's table after every step, and conflicts in broken copies.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use self::support::{broken, coalmine, stdout};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_coalmine"))
-        .arg("tls-check")
-        .args(args)
-        .current_dir(root())
-        .output()
-        .unwrap()
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
+    coalmine(&root(), &[&["tls-check"], args].concat())
 }
 
 /// The cells of every line of the table.
 fn cells(output: &Output) -> Vec<Vec<String>> {
-    let text = text(output);
+    let text = stdout(output);
     let table = text.lines().take_while(|line| !line.is_empty());
     table
         .map(|line| {
@@ -44,25 +39,6 @@ fn row(host: &str, rest: [&str; 5]) -> Vec<String> {
 }
 
 const HEADS: [&str; 6] = ["HOST:PORT", "STATUS", "SERVER", "CLIENT", "AUTHN POLICY", "DESTINATION RULE"];
-
-/// A copy of the voting scenario with one text replaced in one file.
-fn broken(file: &str, from: &str, to: &str) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let shipped = root().join("manifests/voting");
-    for step in ["1-deploy", "2-update", "3-canary", "4-finalize"] {
-        fs::create_dir(dir.path().join(step)).unwrap();
-        for entry in fs::read_dir(shipped.join(step)).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, dir.path().join(step).join(path.file_name().unwrap())).unwrap();
-        }
-    }
-    fs::copy(shipped.join("coalmine.yaml"), dir.path().join("coalmine.yaml")).unwrap();
-    let path = dir.path().join(file);
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains(from), "{file} has no `{from}`");
-    fs::write(path, text.replacen(from, to, 1)).unwrap();
-    dir
-}
 
 #[test]
 fn every_step_prints_the_scenarios_table() {
@@ -85,24 +61,24 @@ fn every_step_prints_the_scenarios_table() {
         expected.extend(rows);
         assert_eq!(cells(&output), expected, "{step}");
         assert_eq!(output.status.code(), Some(0), "{step}");
-        assert!(text(&output).lines().all(|line| line.chars().count() <= 120), "{step}");
+        assert!(stdout(&output).lines().all(|line| line.chars().count() <= 120), "{step}");
     }
     let output = run(&["manifests/voting", "--step", "5-clean-up"]);
-    assert!(text(&output).starts_with("There is nothing to call"), "{}", text(&output));
+    assert!(stdout(&output).starts_with("There is nothing to call"), "{}", stdout(&output));
     assert_eq!(output.status.code(), Some(0));
 }
 
 #[test]
 fn a_rule_that_disables_tls_under_strict_is_a_conflict_with_both_places() {
     let file = "2-update/22-voting-storage-destination-rule.yaml";
-    let dir = broken(file, "ISTIO_MUTUAL", "DISABLE");
+    let dir = broken("voting", file, "ISTIO_MUTUAL", "DISABLE");
     let path = dir.path().to_str().unwrap();
     let output = run(&[path, "--step", "2-update"]);
     assert_eq!(output.status.code(), Some(1));
     let conflict =
         row("voting-storage:6379", ["CONFLICT", "STRICT", "HTTP", "default/voting", "voting-storage/voting"]);
     assert_eq!(cells(&output)[1], conflict);
-    let text = text(&output);
+    let text = stdout(&output);
     let client = format!("sends plaintext (DestinationRule voting-storage/voting, {path}/{file}:10:13)");
     assert!(text.contains(&client), "{text}");
     let server =
@@ -112,19 +88,20 @@ fn a_rule_that_disables_tls_under_strict_is_a_conflict_with_both_places() {
 
 #[test]
 fn mtls_to_pods_without_a_sidecar_is_a_conflict() {
-    let dir = broken("1-deploy/00-namespace.yaml", "enabled", "disabled");
+    let dir = broken("voting", "1-deploy/00-namespace.yaml", "enabled", "disabled");
     let output = run(&[dir.path().to_str().unwrap(), "--step", "2-update"]);
     assert_eq!(output.status.code(), Some(1));
     let conflict = row("voting-storage:6379", ["CONFLICT", "-", "mTLS", "-", "voting-storage/voting"]);
     assert_eq!(cells(&output)[1][..6], conflict);
     // The pods themselves have none either.
     assert_eq!(cells(&output)[2][1..5], ["OK", "-", "HTTP", "-"]);
-    assert!(text(&output).contains("voting-storage-1-0 has no sidecar"), "{}", text(&output));
+    assert!(stdout(&output).contains("voting-storage-1-0 has no sidecar"), "{}", stdout(&output));
 }
 
 #[test]
 fn a_subset_with_tls_of_its_own_has_its_own_row() {
     let dir = broken(
+        "voting",
         "3-canary/11-voting-analytics-destination-rule.yaml",
         "    - name: v2-0\n",
         "    - name: v2-0\n      trafficPolicy: {tls: {mode: DISABLE}}\n",
@@ -146,13 +123,14 @@ fn a_subset_with_tls_of_its_own_has_its_own_row() {
 #[test]
 fn a_client_without_a_sidecar_is_a_conflict_in_the_whole_table_too() {
     let dir = broken(
+        "voting",
         "1-deploy/30-voting-app-1.0.yaml",
         "        version: \"1.0\"\n    spec:",
         "        version: \"1.0\"\n        sidecar.istio.io/inject: \"false\"\n    spec:",
     );
     let path = dir.path().to_str().unwrap();
     let whole = run(&[path, "--step", "2-update", "--service", "voting-storage"]);
-    assert_eq!(whole.status.code(), Some(1), "{}", text(&whole));
+    assert_eq!(whole.status.code(), Some(1), "{}", stdout(&whole));
     let others = "voting-storage-1-0, voting-analytics-1-0, voting-analytics-1-1";
     let columns = |row: &[String]| (row[1].clone(), row[5].clone(), row[7].clone());
     let (ok, refused) = (columns(&cells(&whole)[1]), columns(&cells(&whole)[2]));
@@ -163,9 +141,9 @@ fn a_client_without_a_sidecar_is_a_conflict_in_the_whole_table_too() {
     let conflict = row("voting-storage:6379", ["CONFLICT", "STRICT", "HTTP", "default/voting", "-"]);
     assert_eq!(cells(&output)[1], conflict);
     assert!(
-        text(&output).contains("voting-app-1-0 sends plaintext (it has no sidecar)"),
+        stdout(&output).contains("voting-app-1-0 sends plaintext (it has no sidecar)"),
         "{}",
-        text(&output)
+        stdout(&output)
     );
     assert_eq!(output.status.code(), Some(1));
 }
@@ -267,10 +245,10 @@ fn a_caller_without_a_sidecar_that_the_manifests_tell_of_is_a_conflict() {
         found[2][1..],
         ["CONFLICT", "STRICT", "HTTP", "default/shop", "-", "bare"],
         "{}",
-        text(&output)
+        stdout(&output)
     );
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output).contains("`idle` has no sidecar and sends plaintext"), "{}", text(&output));
+    assert!(stdout(&output).contains("`idle` has no sidecar and sends plaintext"), "{}", stdout(&output));
     let json: Value = serde_json::from_slice(&run(&["--isolated", path, "--format", "json"]).stdout).unwrap();
     assert_eq!(json["rows"][1]["status"], "conflict");
     assert_eq!(json["rows"][1]["clients"][0]["name"], "bare");
@@ -292,7 +270,7 @@ fn what_is_asked_for_and_not_in_the_table_has_a_reason() {
     );
     let output = run(&["--isolated", path, "--service", "gw"]);
     assert_eq!(
-        text(&output).trim(),
+        stdout(&output).trim(),
         "Not in the table: gw.shop.svc.cluster.local: a gateway's own Service, for which Gateways decide."
     );
 }
@@ -307,7 +285,7 @@ fn a_subset_that_the_client_does_not_have_is_named_with_its_rule_and_route() {
     ));
     let path = dir.path().to_str().unwrap();
     let output = run(&["--isolated", path, "--service", "web:80", "--from", "web"]);
-    let text = text(&output);
+    let text = stdout(&output);
     assert_eq!(cells(&output)[1][1..6], ["NO SUBSET", "-", "-", "-", "web/shop"], "{text}");
     assert!(
         text.contains(&format!(
@@ -325,7 +303,7 @@ fn the_reason_for_plaintext_is_the_one_that_counts() {
                spec: {selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}}\n";
     let dir = folder(&format!("{}{own}", SHOP.replace("STRICT", "DISABLE")));
     let path = dir.path().to_str().unwrap();
-    let answer = text(&run(&["--isolated", path, "--from", "web"]));
+    let answer = stdout(&run(&["--isolated", path, "--from", "web"]));
     let reason = format!(
         "auto mTLS goes by the namespace's mode, DISABLE: PeerAuthentication default/shop, {path}/app.yaml:41:21"
     );
@@ -336,7 +314,7 @@ fn the_reason_for_plaintext_is_the_one_that_counts() {
         mixed.replace("{app: web}", "{app: web, tier: back}").replace("{app: idle", "{tier: back, app: idle");
     let dir = folder(&mixed);
     let path = dir.path().to_str().unwrap();
-    let answer = text(&run(&["--isolated", path, "--from", "web"]));
+    let answer = stdout(&run(&["--isolated", path, "--from", "web"]));
     assert!(
         answer.contains(&format!(
             "auto mTLS: idle of this headless Service has no sidecar, {path}/app.yaml:25:18"
@@ -351,7 +329,7 @@ fn several_clients_send() {
                  spec:\n  template:\n    metadata: {labels: {sidecar.istio.io/inject: \"false\"}}\n    \
                  spec: {containers: [{name: c, env: [{name: WEB, value: 'http://web:80'}]}]}\n";
     let dir = folder(&format!("{SHOP}{other}"));
-    let answer = text(&run(&["--isolated", dir.path().to_str().unwrap()]));
+    let answer = stdout(&run(&["--isolated", dir.path().to_str().unwrap()]));
     assert!(answer.contains("bare, bare-2 send plaintext (they have no sidecar)"), "{answer}");
 }
 
@@ -361,5 +339,5 @@ fn what_can_be_read_is_answered_before_the_command_fails() {
     let file = dir.path().join("app.yaml");
     let output = run(&["--isolated", file.to_str().unwrap(), "/no/such/file.yaml"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output).contains("web.shop.svc.cluster.local:80"), "{}", text(&output));
+    assert!(stdout(&output).contains("web.shop.svc.cluster.local:80"), "{}", stdout(&output));
 }
