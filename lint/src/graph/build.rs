@@ -209,14 +209,7 @@ impl<'m, 'a> Builder<'m, 'a> {
     fn delegate(&mut self, sender: Sender<'_>, table: &Table<'_, 'a>, rule: usize, when: &str, depth: u8) {
         let own = table.service;
         let Some(delegate) = own.spec.http.get(rule).and_then(|rule| rule.delegate.get()) else { return };
-        let namespace = match delegate.namespace.text() {
-            "" => own.namespace(),
-            namespace => namespace,
-        };
-        let is_it = |service: &&VirtualService<'a>| {
-            service.namespace() == namespace && service.resource.name.value == delegate.name.text()
-        };
-        let Some(service) = self.mesh.routes.iter().find(is_it) else { return };
+        let Some(service) = self.mesh.routes.delegate_of(own, delegate) else { return };
         let table = Table {
             service,
             kind: table.kind,

@@ -12,7 +12,9 @@ use super::host::{is_wildcard, matches, more_specific, resolve_short_name};
 use super::listeners::Listener;
 use super::workloads::Workload;
 use crate::resource::field::{List, Map};
-use crate::resource::networking::{Destination, HttpMatch, L4Match, VirtualService as VirtualServiceSpec};
+use crate::resource::networking::{
+    Delegate, Destination, HttpMatch, L4Match, VirtualService as VirtualServiceSpec,
+};
 use crate::resource::{Resource, Spec};
 use crate::span::{Span, Spanned};
 
@@ -446,6 +448,17 @@ impl<'a> Routes<'a> {
     /// The mesh's VirtualServices that may have a host: by name, or by some wildcard.
     fn with_host(&self, host: &str) -> impl Iterator<Item = usize> {
         self.mesh_by_host.get(host).into_iter().flatten().chain(&self.mesh_wildcards).copied()
+    }
+
+    /// The VirtualService that a rule of another delegates to. Of two with one name the later counts; one that has
+    /// hosts of its own, or is not exported to the root's namespace, is none.
+    #[must_use]
+    pub fn delegate_of(&self, root: &VirtualService<'_>, delegate: &Delegate) -> Option<&VirtualService<'a>> {
+        let namespace = Some(delegate.namespace.text()).filter(|namespace| !namespace.is_empty());
+        let (namespace, name) = (namespace.unwrap_or_else(|| root.namespace()), delegate.name.text());
+        let service = self.list.get(*self.last_of_name.get(&(namespace, name))?)?;
+        let is_free = service.hosts.is_empty() && service.export_to.reaches(root.namespace(), namespace);
+        is_free.then_some(service)
     }
 
     /// Of two objects with one name the later is the one that is left.

@@ -3,7 +3,7 @@
 
 use super::message::{Block, Matcher, Message, can_join};
 use super::request::split_port;
-use super::rules::{blocks, delegate_of};
+use super::rules::blocks;
 use crate::mesh::Mesh;
 use crate::mesh::host::{matches, more_specific};
 use crate::mesh::matching::Regexes;
@@ -86,7 +86,7 @@ fn in_service<'m, 'a>(
         blocks(&rule.r#match).filter(takes).find_map(|block| {
             let root = (service, rule);
             let Some(delegate) = rule.delegate.get() else { return Some(Taken { root, leaf: None }) };
-            let other = delegate_of(mesh, service, delegate)?;
+            let other = mesh.routes.delegate_of(service, delegate)?;
             let leaf = other.spec.http.iter().find(|leaf| {
                 let mut own = blocks(&leaf.r#match).filter(takes);
                 own.any(|own| block.zip(own).is_none_or(|(root, leaf)| can_join(root, leaf)))

@@ -8,7 +8,7 @@ use crate::mesh::host::{in_subnet, matches};
 use crate::mesh::listeners::Listener;
 use crate::mesh::routes::{RouteKind, Source as RuleSource, VirtualService, is_catch_all};
 use crate::resource::field::{List, Map};
-use crate::resource::networking::{Delegate, HttpMatch, HttpRoute, L4Match};
+use crate::resource::networking::{HttpMatch, HttpRoute, L4Match};
 use crate::span::Spanned;
 
 /// For whom a table is built.
@@ -84,7 +84,7 @@ pub(super) fn table<'m, 'a>(
         let route = |leaf, blocks| Built { service, index, rule, leaf, blocks };
         let mut added: Vec<Built<'m, 'a>> = Vec::new();
         if let Some(delegate) = rule.delegate.get() {
-            let Some(other) = delegate_of(mesh, service, delegate) else { continue };
+            let Some(other) = mesh.routes.delegate_of(service, delegate) else { continue };
             for (place, leaf) in other.spec.http.iter().enumerate() {
                 for root in blocks(&rule.r#match) {
                     for own in blocks(&leaf.r#match) {
@@ -122,22 +122,6 @@ pub(super) fn table<'m, 'a>(
 pub(super) fn blocks<'a>(list: &'a List<HttpMatch>) -> impl Iterator<Item = Block<'a>> {
     let none = list.is_empty().then_some(None);
     list.iter().map(Some).chain(none)
-}
-
-/// The VirtualService that a rule of another delegates to. Of two with one name the later counts; one that has hosts of
-/// its own, or is not exported to the root's namespace, is none.
-pub(super) fn delegate_of<'m, 'a>(
-    mesh: &'m Mesh<'a>,
-    root: &VirtualService<'a>,
-    delegate: &Delegate,
-) -> Option<&'m VirtualService<'a>> {
-    let namespace = Some(delegate.namespace.text()).filter(|namespace| !namespace.is_empty());
-    let (namespace, name) = (namespace.unwrap_or_else(|| root.namespace()), delegate.name.text());
-    let is = |service: &&VirtualService<'a>| {
-        service.namespace() == namespace && service.resource.name.as_str() == name
-    };
-    let service = mesh.routes.iter().filter(is).last()?;
-    (service.hosts.is_empty() && service.export_to.reaches(root.namespace(), namespace)).then_some(service)
 }
 
 /// `SortVHostRoutes`: on gateways routes of several VirtualServices share a virtual host, and those that take
