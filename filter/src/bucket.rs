@@ -5,8 +5,7 @@
 //! for total weight `w` exactly when `(h * 100000) >> 32` is below `k * 100000 / w`, so an application that asks
 //! flagd with the same key, targeting key and variants in the same order gets the answer the edge gave.
 
-/// Number of buckets: one bucket is 0.001 % of all subjects.
-pub const BUCKETS: u32 = 100_000;
+pub use crate::config::{BUCKETS, Slice};
 
 /// MurmurHash3 x86 32-bit of the concatenation of `parts`, which are never copied together.
 #[must_use]
@@ -45,35 +44,6 @@ pub fn murmur3(seed: u32, parts: &[&[u8]]) -> u32 {
 pub fn bucket(salt: &[u8], subject: &[u8]) -> u32 {
     let scaled = u64::from(murmur3(0, &[salt, subject])).wrapping_mul(u64::from(BUCKETS)) >> 32;
     scaled as u32
-}
-
-/// A run of buckets, `start..start + width`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slice {
-    /// First bucket.
-    pub start: u32,
-    /// Number of buckets; 1,000 are one percent.
-    pub width: u32,
-}
-
-impl Slice {
-    /// Bucket after the last one.
-    #[must_use]
-    pub fn end(&self) -> u32 {
-        self.start.saturating_add(self.width)
-    }
-
-    /// Whether the slice owns `bucket`.
-    #[must_use]
-    pub fn contains(&self, bucket: u32) -> bool {
-        self.start <= bucket && bucket < self.end()
-    }
-
-    /// Whether both own some bucket.
-    #[must_use]
-    pub fn overlaps(&self, other: &Slice) -> bool {
-        self.start.max(other.start) < self.end().min(other.end())
-    }
 }
 
 #[cfg(test)]

@@ -6,20 +6,7 @@
 //! and one surrounding pair of double quotes is removed. `featureflag=on ;b=1` therefore has the value `on `
 //! with a space and matches nothing; browsers never send it. The first of several cookies of one name wins.
 
-/// What is looked at; whatever lies beyond is treated as absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of all `Cookie` header values together.
-    pub bytes: usize,
-    /// Number of pairs.
-    pub pairs: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { bytes: 8192, pairs: 100 }
-    }
-}
+pub use crate::config::{Limits, is_plain};
 
 /// Longest cookie value that is looked at, in bytes: what browsers store at most.
 pub const VALUE_BYTES: usize = 4096;
@@ -144,14 +131,6 @@ pub fn without<'a>(
         }
     }
     changed.then_some(kept)
-}
-
-/// Whether every byte is in `[A-Za-z0-9._~-]` and there is at least one: the alphabet of flag values, tokens and
-/// ids. Nothing is ever percent-decoded.
-#[must_use]
-pub fn is_plain(value: &[u8]) -> bool {
-    !value.is_empty()
-        && value.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-'))
 }
 
 fn parts(line: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -232,7 +232,7 @@ pub fn decide<'a>(
         open |= outcome.reason == Reason::Stable;
         hashes |= outcome.reason == Reason::Stable && flag.has_rollout;
     }
-    if open {
+    if open && config.needs_subject {
         inputs.subject(&mut decision, hashes, ambient);
     }
     for (flag, outcome) in config.flags.iter().zip(&mut outcomes) {
@@ -262,6 +262,7 @@ fn gate(config: &Config, flag: &Flag, request: &Request<'_>, now: u64, trusted: 
     }
 }
 
+#[inline(never)]
 fn applies(flag: &Flag, request: &Request<'_>) -> bool {
     let when = &flag.when;
     if !when.methods.is_empty() {
@@ -318,6 +319,7 @@ struct Inputs<'c, 'a> {
 }
 
 impl<'a> Inputs<'_, 'a> {
+    #[inline(never)]
     fn subject(&self, decision: &mut Decision<'a>, may_generate: bool, ambient: &mut Ambient<'_>) {
         for (place, source) in self.config.subject.iter().enumerate() {
             decision.subject = match source {
@@ -354,6 +356,7 @@ impl<'a> Inputs<'_, 'a> {
 
     /// A new id. One that could not be kept would be a new die for every request, so there is none then; only
     /// `observe`, which measures the split and routes nobody, throws dice.
+    #[inline(never)]
     fn generate(
         &self,
         place: usize,
@@ -384,6 +387,7 @@ impl<'a> Inputs<'_, 'a> {
     }
 
     /// The first value of the cookie that verifies.
+    #[inline(never)]
     fn verified(&self, slot: usize, binding: &Binding<'_>, invalid: &mut u32) -> Option<Verified<'a>> {
         for token in self.scan.slot(slot).candidates() {
             match self.keys.verify(binding, token, self.now) {
@@ -458,6 +462,7 @@ impl<'a> Inputs<'_, 'a> {
 
     /// What to do with the pin so that it says `variant`. Stable is never pinned, or widening a rollout would
     /// reach nobody until the pins ran out.
+    #[inline(never)]
     fn pin(&self, flag: &Flag, variant: Option<usize>, subject: Option<&[u8]>) -> Keep {
         let Some((slot, spec)) = flag.pin.as_ref().filter(|_| self.may_set) else { return Keep::Leave };
         let Some(variant) = variant.and_then(|index| flag.variants.get(index)) else {
@@ -471,6 +476,7 @@ impl<'a> Inputs<'_, 'a> {
 
     /// The variant that the query of a GET request asks for, and whether it is signed for; a variant of `None`
     /// is stable. A bare variant holds for this request only: nothing says that it was meant for this client.
+    #[inline(never)]
     fn asked_override(
         &self,
         flag: &Flag,
@@ -504,6 +510,7 @@ impl<'a> Inputs<'_, 'a> {
     }
 
     /// What a token that verifies, for this subject or for its bearer, says.
+    #[inline(never)]
     fn signed_override<'t>(
         &self,
         name: &str,
@@ -528,6 +535,7 @@ impl<'a> Inputs<'_, 'a> {
         }
     }
 
+    #[inline(never)]
     fn is_listed(&self, lists: &Lists, subject: Option<&[u8]>) -> bool {
         let is = |wanted: &[Expected], value: &[u8]| wanted.iter().any(|wanted| matches(wanted, value));
         subject.is_some_and(|subject| is(&lists.subjects, subject))

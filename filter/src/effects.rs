@@ -79,6 +79,7 @@ impl Counter {
     /// The metric's name. Istio's `extraStatTags` and default tag rules turn what stands before the last part into
     /// labels; the tags stand first because a name in front of them would end in `_`.
     #[must_use]
+    #[inline(never)]
     pub fn metric(&self, config: &Config) -> String {
         let plain = match self {
             Counter::Decision(flag, variant, reason) => {
@@ -217,6 +218,7 @@ const BAGGAGE_BYTES: usize = 8192;
 
 /// Leaves in `baggage` the members of others and, in front of them, one for each flag with a variant. Members of
 /// others that exceed the limit are dropped, the last first.
+#[inline(never)]
 fn baggage(config: &Config, request: &Request<'_>, decision: &Decision<'_>, effects: &mut Effects<'_>) {
     let mut line: Vec<u8> = Vec::new();
     if config.mode == Mode::Enforce {
@@ -263,6 +265,7 @@ fn push_member(line: &mut Vec<u8>, member: &[u8]) {
 
 /// Where a client goes whose override has just been pinned: the same address without it. Nowhere when the path
 /// could be read as another host, or holds what a `Location` may not.
+#[inline(never)]
 fn redirect(config: &Config, request: &Request<'_>, decision: &Decision<'_>) -> Option<String> {
     let pinned: Vec<&str> = config
         .flags
@@ -339,6 +342,7 @@ fn is_alias(name: &[u8], tag: &str) -> bool {
 ///
 /// A cookie that opts into several flags is only refused when none of them accepts it. Beyond the caps nothing
 /// was looked at, so flag cookies may hide there: then all of them go.
+#[inline(never)]
 fn refused_cookies<'c>(
     config: &'c Config,
     request: &Request<'_>,
@@ -381,6 +385,7 @@ fn refused_cookies<'c>(
     }
 }
 
+#[inline(never)]
 fn response(config: &Config, decision: &Decision<'_>, effects: &mut Effects<'_>) {
     let response = &mut effects.response;
     // Only the filter's own cookies make a response private; the deletion of a refused one is the same for all.
@@ -425,6 +430,7 @@ fn response(config: &Config, decision: &Decision<'_>, effects: &mut Effects<'_>)
 
 /// A `Set-Cookie` value; without a value it deletes the cookie, with the same Path and Domain it was set with.
 #[must_use]
+#[inline(never)]
 pub fn set_cookie(spec: &CookieSpec, value: Option<&str>) -> String {
     let mut line = format!("{}={}; Path={}", spec.name, value.unwrap_or_default(), spec.path);
     if let Some(domain) = &spec.domain {

@@ -3,10 +3,9 @@
 //! The SDK supplies the ABI's types, its version, the allocator the host calls and the start-up. Its dispatcher and
 //! its hostcalls are not used: Envoy enters the VM once for every callback a module exports, the SDK exports all
 //! of them, its traits keep every hostcall of the ABI imported, and its hostcalls panic on a status they do not
-//! expect, which takes the VM, and with it a worker, down. The SDK's callbacks cannot be left out while linking,
-//! so the four this filter needs, and the two for configuration, are exported here as `coalmine_on_*`, and
-//! `cargo xtask dist` renames them to `proxy_on_*` in place of the SDK's. A module that skipped that step fails
-//! every request, loudly.
+//! expect, which takes the VM, and with it a worker, down. The SDK's callbacks have taken the names, so the four
+//! this filter needs, and the two for configuration, are exported here as `coalmine_on_*`; `cargo xtask dist` links
+//! without the SDK's and renames these to `proxy_on_*`. A module that skipped that step fails every request, loudly.
 //!
 //! A request costs one hostcall that returns bytes, the header map: getting one header costs nearly as much, and
 //! returns only the first of several `Cookie` lines. Nothing about the request can be read once it has been sent
@@ -20,6 +19,7 @@ use crate::effects::{
     CONFIG_ERRORS, CONFIG_GENERATION, CONFIG_HASH, CONFIG_UNKNOWN, Change, Counter, FILTER_STATE, Response,
     effects, private_cache_control,
 };
+use crate::keys;
 use crate::token::Keys;
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType, MetricType, Status};
 use std::cell::{Cell, RefCell};
@@ -141,6 +141,7 @@ fn vm<T: Default>(work: impl FnOnce(&mut Vm) -> T) -> T {
     VM.with(|vm| vm.try_borrow_mut().map(|mut vm| work(&mut vm)).unwrap_or_default())
 }
 
+#[inline(never)]
 fn metric(kind: MetricType, name: &str) -> Option<u32> {
     vm(|vm| {
         if let Some(id) = vm.metrics.get(name) {
@@ -179,7 +180,8 @@ extern "C" fn coalmine_on_context_create(context: u32, root: u32) {
 extern "C" fn coalmine_on_configure(root: u32, size: usize) -> bool {
     let json = abi::buffer(BufferType::PluginConfiguration, size).unwrap_or_default();
     let (mut config, mut problems) = Config::parse(&json);
-    let (keys, missing) = config.load_keys(|name| std::env::var_os(name).map(|v| v.into_encoded_bytes()));
+    let (keys, missing) =
+        keys::load(&mut config, |name| std::env::var_os(name).map(|v| v.into_encoded_bytes()));
     problems.extend(missing);
     let errors = report(&problems);
     for counter in Counter::PLAIN {
@@ -203,6 +205,7 @@ extern "C" fn coalmine_on_configure(root: u32, size: usize) -> bool {
     true
 }
 
+#[inline(never)]
 fn record_faults() {
     let (errors, unknown) = vm(|vm| {
         let add = |sum: (u64, u64), one: &(u32, u64, u64)| {
@@ -230,6 +233,7 @@ extern "C" fn coalmine_on_delete(context: u32) {
 }
 
 /// Logs every problem and returns the number of errors.
+#[inline(never)]
 fn report(problems: &[Problem]) -> u64 {
     let mut errors = 0u64;
     for problem in problems {
@@ -311,6 +315,7 @@ extern "C" fn coalmine_on_response_headers(context: u32, _count: usize, _end: bo
     Action::Continue
 }
 
+#[inline(never)]
 fn respond(response: &Response) {
     const MAP: MapType = MapType::HttpResponseHeaders;
     if !response.cookies.is_empty() {
@@ -343,6 +348,7 @@ fn respond(response: &Response) {
 
 /// The peer's SPIFFE id: from its certificate, or from what ambient's ztunnel vouched for, since the inner
 /// connection of HBONE has no certificate of its own.
+#[inline(never)]
 fn principal() -> Option<Box<[u8]>> {
     if abi::property(&["connection", "mtls"]).is_some_and(|mtls| mtls.first() == Some(&1)) {
         return abi::property(&["connection", "uri_san_peer_certificate"]);
@@ -477,6 +483,7 @@ mod abi {
     }
 
     /// Answers with a redirect, and says whether the host does.
+    #[inline(never)]
     pub(super) fn redirect(target: &str) -> bool {
         const DETAILS: &str = "coalmine_override_pinned";
         let headers: [(&[u8], &[u8]); 2] =

@@ -16,11 +16,13 @@
     )
 )]
 
+pub use coalmine_filter_config as config;
+
 pub mod bucket;
-pub mod config;
 pub mod cookie;
 pub mod decide;
 pub mod effects;
 #[cfg(target_os = "wasi")]
 mod host;
+pub mod keys;
 pub mod token;

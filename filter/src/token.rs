@@ -124,6 +124,7 @@ impl Keys {
     /// Signs `value` with the first key that is not `verifyOnly`; `None` when there is none or when `value`
     /// holds a byte outside `[A-Za-z0-9_~-]`.
     #[must_use]
+    #[inline(never)]
     pub fn sign(&self, binding: &Binding<'_>, value: &str, expiry: u64) -> Option<String> {
         let key = self.signer()?;
         if !is_value(value.as_bytes()) {
@@ -140,6 +141,7 @@ impl Keys {
     ///
     /// # Errors
     /// Why the token does not count, for the metrics.
+    #[inline(never)]
     pub fn verify<'a>(
         &self,
         binding: &Binding<'_>,
@@ -159,6 +161,7 @@ impl Keys {
 
 /// SHA-256 in lower-case hex, as the `sha256:` entries of subject lists are written.
 #[must_use]
+#[inline(never)]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
     Sha256::digest(bytes).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
@@ -172,6 +175,7 @@ pub fn random_id(random: [u8; 16]) -> String {
     id
 }
 
+#[inline(never)]
 fn mac(key: &Key, binding: &Binding<'_>, signed: &[u8]) -> Hmac<Sha256> {
     let mut mac = key.mac.clone();
     for part in [

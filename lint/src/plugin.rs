@@ -2,6 +2,7 @@
 //! the text a problem of it stands. The judgement is the filter's own code; nothing here knows a mesh.
 
 use coalmine_filter::config::{Config, Path, Problem, Segment, Severity};
+use coalmine_filter::keys;
 use serde_json::Value;
 
 use crate::resource::policy::WasmPlugin;
@@ -48,7 +49,7 @@ pub fn configuration(plugin: &WasmPlugin) -> (Config, Vec<Problem>) {
     let nothing = Value::Object(serde_json::Map::new());
     let (mut config, mut problems) = Config::from_value(plugin.plugin_config.get().unwrap_or(&nothing));
     let env = plugin.vm_config.get().map(|vm| &vm.env);
-    let (_, missing) = config.load_keys(|name| {
+    let (_, missing) = keys::load(&mut config, |name| {
         let known = env?.iter().find(|known| known.name.text() == name)?;
         // What the proxy's own environment holds is unknown; it is given the benefit of the doubt.
         let from_host = known.value_from.text() == "HOST";

@@ -18,6 +18,7 @@ use coalmine::states::{State, states};
 use coalmine::{Files, Input, Linted, Safety, Settings, fix};
 use coalmine_filter::decide as filter;
 use coalmine_filter::effects::effects;
+use coalmine_filter::keys;
 use coalmine_filter::token::MIN_KEY_BYTES;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -549,11 +550,11 @@ pub fn decide<T>(
     let namespace = question.namespace.as_deref().unwrap_or("default");
     let source = decide::Source::read("config", config, question.plugin.as_deref(), namespace)?;
     let known = |name: &str| question.keys.get(name).map(|key| key.clone().into_bytes());
-    let (mut keys, _) = source.config.clone().load_keys(known);
+    let (mut keys, _) = keys::load(&mut source.config.clone(), known);
     let stand_in = !keys.can_sign();
     if stand_in {
         let made_up: Vec<u8> = random().iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect();
-        (keys, _) = source.config.clone().load_keys(|name| {
+        (keys, _) = keys::load(&mut source.config.clone(), |name| {
             Some(known(name).filter(|key| key.trim_ascii().len() >= MIN_KEY_BYTES).unwrap_or(made_up.clone()))
         });
     }

@@ -2,6 +2,7 @@
 #![no_main]
 
 use coalmine_filter::config::{Config, Severity};
+use coalmine_filter::keys;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -9,5 +10,5 @@ fuzz_target!(|data: &[u8]| {
     assert!(!config.tags.is_empty());
     assert_eq!(config.inert, problems.iter().any(|problem| problem.severity == Severity::Error));
     assert!(problems.iter().all(|problem| !problem.to_string().chars().any(char::is_control)));
-    let _ = config.load_keys(|_| None);
+    let _ = keys::load(&mut config, |_| None);
 });

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Severity;
+use crate::keys;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -12,7 +13,7 @@ pub(crate) fn config(value: serde_json::Value) -> (Config, Keys) {
     let (mut config, problems) = Config::from_value(&value);
     let errors: Vec<_> = problems.iter().filter(|p| p.severity != Severity::Warning).collect();
     assert!(errors.is_empty(), "{errors:?}");
-    let (keys, problems) = config.load_keys(|_| Some(SECRET.to_vec()));
+    let (keys, problems) = keys::load(&mut config, |_| Some(SECRET.to_vec()));
     assert!(problems.is_empty(), "{problems:?}");
     (config, keys)
 }
@@ -63,6 +64,36 @@ fn the_voting_apps_cookie_opts_in() {
     assert_eq!(answer(&setup, &[("cookie", "featureflag=off")]), stable(Reason::Stable));
     assert_eq!(answer(&setup, &[]), stable(Reason::Stable));
     assert_eq!(run(&setup, &[]).id, None, "nothing to hash for, so no id and no cookie");
+}
+
+#[test]
+fn nobody_is_asked_who_they_are_when_nothing_depends_on_it() {
+    let cookie = json!({"cookie": {"name": "featureflag", "value": "on"}});
+    let setup = |extra: serde_json::Value| {
+        let mut flag = json!({"name": "f", "optIn": cookie});
+        flag.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        config(json!({"flags": [flag]}))
+    };
+    let asks = |setup: &(Config, Keys)| {
+        // An id that is about to expire: whoever reads it renews it.
+        let id = sign(setup, id_binding("__Host-coalmine"), "somebody", 60);
+        let decision = run(setup, &[("cookie", &format!("__Host-coalmine={id}"))]);
+        assert_eq!(decision.subject.is_some(), decision.id.is_some());
+        assert_eq!(setup.0.needs_clock(), decision.id.is_some());
+        decision.id.is_some()
+    };
+    assert!(!asks(&setup(json!({}))));
+    assert!(!asks(&setup(json!({"allow": {"headers": {"x-team": "qa"}}}))));
+    for needed in [
+        json!({"rollout": {"canary": 5}}),
+        json!({"layer": {"name": "l", "range": [0, 50]}}),
+        json!({"sticky": "pin"}),
+        json!({"deny": {"subjects": ["somebody else"]}}),
+        json!({"optIn": {"query": {"name": "f", "signed": true}}}),
+        json!({"optIn": {"query": {"name": "f", "signed": false, "allowFrom": {"subjects": ["them"]}}}}),
+    ] {
+        assert!(asks(&setup(needed.clone())), "{needed}");
+    }
 }
 
 /// Hostile cookies, each with the decision it must get and whether it still reaches the application.

@@ -16,6 +16,7 @@ use coalmine::render::decide as json;
 use coalmine_filter::config::{self, Config, Severity};
 use coalmine_filter::decide::{Ambient, Request, decide, override_binding};
 use coalmine_filter::effects::effects;
+use coalmine_filter::keys;
 use coalmine_filter::token::{Binding, Keys, MIN_KEY_BYTES};
 
 use super::Exit;
@@ -105,12 +106,12 @@ fn keys(config: &Config, given: &[String]) -> Result<(Keys, bool)> {
     };
     // A copy: the configuration is judged by what its manifest gives the proxy, not by what this process has.
     let mut config = config.clone();
-    let (keys, _) = config.load_keys(known);
+    let (keys, _) = keys::load(&mut config, known);
     if keys.can_sign() {
         return Ok((keys, false));
     }
     let made_up = random().to_vec();
-    let (keys, _) = config.load_keys(|name| {
+    let (keys, _) = keys::load(&mut config, |name| {
         Some(known(name).filter(|secret| secret.trim_ascii().len() >= MIN_KEY_BYTES).unwrap_or(hex(&made_up)))
     });
     Ok((keys, true))

@@ -3,6 +3,7 @@
 use coalmine_filter::config::{Config, Mode};
 use coalmine_filter::decide::{self, Ambient, decide};
 use coalmine_filter::effects::{Change, effects, variant_name};
+use coalmine_filter::keys;
 use coalmine_filter::token::{Keys, MIN_KEY_BYTES};
 
 use super::message::Message;
@@ -126,11 +127,11 @@ fn keys(config: &Config, known: &Known) -> (Keys, bool) {
         let given = known.env.iter().find(|(env, _)| env == name).map(|(_, secret)| secret.clone());
         given.filter(|secret| secret.trim_ascii().len() >= MIN_KEY_BYTES)
     };
-    let (keys, _) = own.load_keys(secret);
+    let (keys, _) = keys::load(&mut own, secret);
     if keys.can_sign() || config.keys.is_empty() {
         return (keys, false);
     }
-    let (keys, _) = own.load_keys(|name| Some(secret(name).unwrap_or_else(|| vec![b'?'; 64])));
+    let (keys, _) = keys::load(&mut own, |name| Some(secret(name).unwrap_or_else(|| vec![b'?'; 64])));
     (keys, true)
 }
 

@@ -8,12 +8,12 @@
 use super::check::{self, integer, percent};
 use super::fields::Text;
 use super::text::{duration, fault, quote, share, time};
+use super::tree::Tree;
 use super::{
-    Config, CookieSpec, DEFAULT_TAG, Expected, Flag, FlagCookie, Glob, KeySource, Lists, Mode, OnBadConfig,
-    Path, Problem, Query, Role, SameSite, Severity, SubjectSource, Value, Variant, When, Who,
+    BUCKETS, Config, CookieSpec, DEFAULT_TAG, Expected, Flag, FlagCookie, Glob, KeySource, Limits, Lists,
+    Mode, OnBadConfig, Path, Problem, Query, Role, SameSite, Severity, Slice, SubjectSource, Variant, When,
+    Who,
 };
-use crate::bucket::{BUCKETS, Slice};
-use crate::cookie::Limits;
 
 /// Headers that must never be a tag: stripping or setting one would break requests or authentication.
 pub(super) const RESERVED: &[&str] = &[
@@ -36,29 +36,25 @@ pub(super) const RESERVED: &[&str] = &[
 
 /// A value and the way to it.
 struct At<'v> {
-    value: Option<&'v Value>,
+    value: Option<&'v Tree>,
     path: Path,
 }
 
 impl<'v> At<'v> {
-    #[cold]
-    #[inline(never)]
     fn get(&self, name: &str) -> At<'v> {
         let value = self.value.and_then(|value| value.get(name)).filter(|value| !value.is_null());
         At { value, path: self.path.key(name) }
     }
 
     fn items(&self) -> impl Iterator<Item = At<'v>> + '_ {
-        let list = self.value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let list = self.value.map(Tree::items).unwrap_or_default();
         list.iter().enumerate().map(|(index, value)| At { value: Some(value), path: self.path.index(index) })
     }
 
     /// Fields in order of their names: an object's own order does not survive Istio's protobuf Struct.
-    #[cold]
-    #[inline(never)]
     fn entries(&self) -> Vec<(&'v str, At<'v>)> {
         let mut entries: Vec<(&'v str, At<'v>)> = Vec::new();
-        for (name, value) in self.value.and_then(Value::as_object).into_iter().flatten() {
+        for (name, value) in self.value.map(Tree::fields).unwrap_or_default() {
             // Inserted in place: the library's sorts would be a twentieth of the module.
             let place = entries.partition_point(|(known, _)| *known < name.as_str());
             entries.insert(place, (name, At { value: Some(value), path: self.path.key(name) }));
@@ -70,39 +66,27 @@ impl<'v> At<'v> {
         self.value.is_some()
     }
 
-    #[cold]
-    #[inline(never)]
     fn bool(&self) -> Option<bool> {
-        self.value.and_then(Value::as_bool)
+        self.value.and_then(Tree::as_bool)
     }
 
-    #[cold]
-    #[inline(never)]
     fn raw(&self) -> Option<&'v str> {
-        self.value.and_then(Value::as_str)
+        self.value.and_then(Tree::as_str)
     }
 
     /// A string of a certain form.
-    #[cold]
-    #[inline(never)]
     fn text(&self, form: Text) -> Option<&'v str> {
         self.raw().filter(|text| fault(form, text).is_none())
     }
 
-    #[cold]
-    #[inline(never)]
     fn texts(&self, form: Text) -> Vec<&'v str> {
         self.items().filter_map(|item| item.text(form)).collect()
     }
 
-    #[cold]
-    #[inline(never)]
     fn globs(&self) -> Vec<Glob> {
         self.texts(Text::Glob).into_iter().map(Glob::new).collect()
     }
 
-    #[cold]
-    #[inline(never)]
     fn percent(&self) -> Option<u32> {
         self.value.and_then(percent)
     }
@@ -112,9 +96,8 @@ impl<'v> At<'v> {
     }
 }
 
-#[cold]
 #[inline(never)]
-pub(super) fn lower(value: &Value, problems: &mut Vec<Problem>) -> Config {
+pub(super) fn lower(value: &Tree, problems: &mut Vec<Problem>) -> Config {
     Lowering { config: Config::default(), problems }.config(&At { value: Some(value), path: Path::default() })
 }
 
@@ -124,20 +107,14 @@ struct Lowering<'p> {
 }
 
 impl Lowering<'_> {
-    #[cold]
-    #[inline(never)]
     fn report(&mut self, severity: Severity, at: &Path, message: String) {
         self.problems.push(Problem { path: at.clone(), message, severity, suggestion: None });
     }
 
-    #[cold]
-    #[inline(never)]
     fn error(&mut self, at: &Path, message: &str) {
         self.report(Severity::Error, at, message.to_owned());
     }
 
-    #[cold]
-    #[inline(never)]
     fn warn(&mut self, at: &Path, message: &str) {
         self.report(Severity::Warning, at, message.to_owned());
     }
@@ -204,6 +181,7 @@ impl Lowering<'_> {
         self.config.flags.iter().any(|flag| self.config.tags.get(flag.tag).is_some_and(|tag| tag == header))
     }
 
+    #[inline(never)]
     fn trust(&mut self, root: &At<'_>) {
         self.config.role = if root.get("role").raw() == Some("mesh") { Role::Mesh } else { Role::Edge };
         let at = root.get("trust").get("principals");
@@ -219,6 +197,7 @@ impl Lowering<'_> {
         }
     }
 
+    #[inline(never)]
     fn keys(&mut self, root: &At<'_>) {
         let keys = root.get("keys");
         if !keys.is_set() {
@@ -240,6 +219,7 @@ impl Lowering<'_> {
         }
     }
 
+    #[inline(never)]
     fn subject(&mut self, root: &At<'_>, defaults: &At<'_>) {
         let list = root.get("subject");
         let nothing = At { value: None, path: list.path.clone() };
@@ -327,6 +307,7 @@ impl Lowering<'_> {
     }
 
     /// Interns a header to strip; `None` when there is no usable name.
+    #[inline(never)]
     fn tag(&mut self, at: &At<'_>) -> Option<usize> {
         let name = at.raw()?;
         // Case is an error, but a broken configuration must strip the header that was meant.
@@ -341,6 +322,7 @@ impl Lowering<'_> {
         Some(intern(&mut self.config.tags, &lower))
     }
 
+    #[inline(never)]
     fn flag(&mut self, at: &At<'_>, defaults: &At<'_>) {
         let header = at.get("header");
         let header_name = if header.raw().is_some() { at.get("header") } else { header.get("name") };
@@ -427,12 +409,13 @@ impl Lowering<'_> {
     }
 
     /// Variants with their slices, in order of the slices, and the holdback in buckets.
+    #[inline(never)]
     fn rollout(&mut self, at: &At<'_>) -> (Vec<Variant>, u32) {
         let holdback = at.get("holdback").share().unwrap_or(0);
         let mut variants = Vec::new();
         let (mut sum, mut next, mut unplaced) = (holdback, 0u32, 0usize);
         for (name, share) in at.entries() {
-            if matches!(name, "salt" | "holdback") || share.value.is_some_and(Value::is_null) {
+            if matches!(name, "salt" | "holdback") || share.value.is_some_and(Tree::is_null) {
                 continue;
             }
             if name == "stable" {
@@ -482,6 +465,7 @@ impl Lowering<'_> {
         (placed, holdback)
     }
 
+    #[inline(never)]
     fn opt_variant(&mut self, at: &At<'_>, header: &At<'_>, variants: &mut Vec<Variant>) -> usize {
         let wanted = at.text(Text::Name);
         if wanted == Some("stable") {
@@ -501,6 +485,7 @@ impl Lowering<'_> {
         variants.len().saturating_sub(1)
     }
 
+    #[inline(never)]
     fn flag_cookie(&mut self, at: &At<'_>) -> Option<FlagCookie> {
         let name = at.get("name").text(Text::Cookie)?;
         let own =
@@ -510,7 +495,7 @@ impl Lowering<'_> {
         let off = own(at.get("optOut").texts(Text::Value));
         // One of a wrong shape has been reported as such.
         let given = |name: &str| {
-            at.get(name).value.is_some_and(|value| value.as_array().is_none_or(|list| !list.is_empty()))
+            at.get(name).value.is_some_and(|value| !matches!(value, Tree::List(list) if list.is_empty()))
         };
         if !["value", "values", "optOut"].into_iter().any(given) {
             self.error(&at.path, "needs `value`, `values` or `optOut`");
@@ -536,6 +521,7 @@ impl Lowering<'_> {
         Some(FlagCookie { slot: self.slot(name), on, off, expire })
     }
 
+    #[inline(never)]
     fn query(&mut self, at: &At<'_>, pinned: bool) -> Option<Query> {
         let signed = at.get("signed").bool().unwrap_or(true);
         let allow_from = self.lists(&at.get("allowFrom"));
@@ -578,6 +564,7 @@ impl Lowering<'_> {
         Some((name.into(), Slice { start: from, width: until.saturating_sub(from) }))
     }
 
+    #[inline(never)]
     fn layers(&mut self) {
         let flags = &self.config.flags;
         let mut clashes = Vec::new();
@@ -595,6 +582,7 @@ impl Lowering<'_> {
         }
     }
 
+    #[inline(never)]
     fn pin(&mut self, at: &At<'_>, defaults: &At<'_>, flag: &str) -> Option<(usize, CookieSpec)> {
         let own = at.get("cookie");
         if at.get("sticky").raw() != Some("pin") {
@@ -613,6 +601,7 @@ impl Lowering<'_> {
         Some((self.slot(&spec.name), spec))
     }
 
+    #[inline(never)]
     fn lists(&mut self, at: &At<'_>) -> Lists {
         let mut lists = Lists { subjects: self.expected(&at.get("subjects")), ..Lists::default() };
         for (name, values) in at.get("headers").entries() {
@@ -646,17 +635,18 @@ impl Lowering<'_> {
     }
 
     /// Cross-checks between subject, keys and flags.
+    #[inline(never)]
     fn needs(&mut self, root: &At<'_>) {
         let config = &self.config;
         let hashes = config.flags.iter().any(|flag| flag.has_rollout || flag.layer.is_some());
-        let signed = |source: &SubjectSource| {
-            !matches!(source, SubjectSource::Header(_) | SubjectSource::Cookie { trusted: true, .. })
-        };
         let signed_query = |flag: &Flag| flag.query.as_ref().is_some_and(|query| query.signed);
         let kept = config.flags.iter().any(|flag| flag.pin.is_some() || signed_query(flag));
         let generates = config.subject.iter().any(|source| matches!(source, SubjectSource::Generate { .. }));
-        let reads = root.get("subject").is_set() && config.subject.iter().any(signed);
+        let reads = root.get("subject").is_set() && config.subject.iter().any(SubjectSource::is_signed);
         let no_subject = hashes && config.subject.is_empty();
+        self.config.needs_subject = hashes
+            || kept
+            || config.flags.iter().flat_map(Flag::lists).any(|lists| !lists.subjects.is_empty());
         self.config.needs_key = kept || reads || (hashes && generates);
         let can_sign = self.config.keys.iter().any(|key| !key.verify_only);
         if no_subject {
@@ -673,6 +663,7 @@ impl Lowering<'_> {
         }
     }
 
+    #[inline(never)]
     fn vary(&self) -> String {
         let config = &self.config;
         let flags = || config.flags.iter().filter(|flag| flag.vary);

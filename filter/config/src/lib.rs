@@ -5,18 +5,27 @@
 //! the protection of tags. Unknown fields alone are tolerated at run time, so that a module that was rolled back
 //! survives a newer configuration; tools report them as errors.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 mod check;
 pub mod fields;
 mod lower;
 pub mod schema;
 mod text;
+mod tree;
 
-use crate::bucket::Slice;
-use crate::cookie::Limits;
-use crate::token::{Keys, MIN_KEY_BYTES};
 pub use serde_json::Value;
-use text::quote;
-pub use text::{Glob, duration, time};
+pub use text::{Glob, duration, is_plain, time};
+use tree::Tree;
 
 /// A step on the way to a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,17 +41,17 @@ pub enum Segment {
 pub struct Path(pub Vec<Segment>);
 
 impl Path {
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn key(&self, name: &str) -> Path {
+    /// The way to a field of what this leads to.
+    #[must_use]
+    pub fn key(&self, name: &str) -> Path {
         let mut path = self.clone();
         path.0.push(Segment::Key(name.to_owned()));
         path
     }
 
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn index(&self, index: usize) -> Path {
+    /// The way to an element of what this leads to.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Path {
         let mut path = self.clone();
         path.0.push(Segment::Index(index));
         path
@@ -150,6 +159,14 @@ pub enum SubjectSource {
         /// How to set it.
         cookie: CookieSpec,
     },
+}
+
+impl SubjectSource {
+    /// Its value is a token of this filter, with an expiry.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        !matches!(self, SubjectSource::Header(_) | SubjectSource::Cookie { trusted: true, .. })
+    }
 }
 
 /// A signing key: where it is, never what it is.
@@ -273,6 +290,38 @@ pub struct Query {
     pub redirect: bool,
 }
 
+/// Number of buckets: one bucket is 0.001 % of all subjects.
+pub const BUCKETS: u32 = 100_000;
+
+/// A run of buckets, `start..start + width`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// First bucket.
+    pub start: u32,
+    /// Number of buckets; 1,000 are one percent.
+    pub width: u32,
+}
+
+impl Slice {
+    /// Bucket after the last one.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        self.start.saturating_add(self.width)
+    }
+
+    /// Whether the slice owns `bucket`.
+    #[must_use]
+    pub fn contains(&self, bucket: u32) -> bool {
+        self.start <= bucket && bucket < self.end()
+    }
+
+    /// Whether both own some bucket.
+    #[must_use]
+    pub fn overlaps(&self, other: &Slice) -> bool {
+        self.start.max(other.start) < self.end().min(other.end())
+    }
+}
+
 /// One answer of a flag other than stable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
@@ -340,6 +389,21 @@ impl Flag {
     }
 }
 
+/// What is looked at; whatever lies beyond is treated as absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all `Cookie` header values together.
+    pub bytes: usize,
+    /// Number of pairs.
+    pub pairs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { bytes: 8192, pairs: 100 }
+    }
+}
+
 /// A whole configuration, validated and compiled.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
@@ -359,6 +423,8 @@ pub struct Config {
     pub keys: Vec<KeySource>,
     /// The configuration needs a key that signs: a generated subject or a pin.
     pub needs_key: bool,
+    /// Some flag asks who the client is: a rollout, a layer, a pin, a signed override or a list of subjects.
+    pub needs_subject: bool,
     /// Flags, by priority.
     pub flags: Vec<Flag>,
     /// Header names to strip and set, lower case, each once: those of flags first, then tags and reason header.
@@ -391,11 +457,12 @@ pub const DEFAULT_TAG: &str = "x-canary";
 impl Config {
     /// Parses `pluginConfig` as Envoy hands it over, as JSON. Every problem is reported, not just the first.
     #[must_use]
+    #[inline(never)]
     pub fn parse(json: &[u8]) -> (Config, Vec<Problem>) {
         // Envoy passes no bytes at all when the WasmPlugin has no pluginConfig.
         let json = if json.is_empty() { b"{}" } else { json };
         match serde_json::from_slice(json) {
-            Ok(value) => Config::from_value(&value),
+            Ok(tree) => Config::from_tree(&tree),
             Err(error) => {
                 let message = format!("not JSON: line {}, column {}", error.line(), error.column());
                 let problem =
@@ -408,8 +475,12 @@ impl Config {
     /// The same, from a tree; paths of problems are paths in it.
     #[must_use]
     pub fn from_value(value: &Value) -> (Config, Vec<Problem>) {
-        let mut problems = check::check(value);
-        let mut config = lower::lower(value, &mut problems);
+        Config::from_tree(&value.into())
+    }
+
+    fn from_tree(tree: &Tree) -> (Config, Vec<Problem>) {
+        let mut problems = check::check(tree);
+        let mut config = lower::lower(tree, &mut problems);
         config.inert = problems.iter().any(|problem| problem.severity == Severity::Error);
         (config, problems)
     }
@@ -420,47 +491,16 @@ impl Config {
         self.cookies.iter().position(|known| known == name)
     }
 
-    /// Looks the keys up, in practice in the environment of the VM, and reports those that cannot be used. What a
-    /// key holds never gets into a message. A configuration that needs a key is inert without the one that signs;
-    /// the others only verify, so that during a rotation a pod that has not got one of them yet works.
-    #[cold]
-    #[inline(never)]
-    pub fn load_keys(&mut self, mut lookup: impl FnMut(&str) -> Option<Vec<u8>>) -> (Keys, Vec<Problem>) {
-        let (mut keys, mut problems) = (Keys::none(), Vec::new());
-        let signer = self.keys.iter().position(|key| !key.verify_only);
-        for (index, source) in self.keys.iter().enumerate() {
-            let (fault, advice) = match lookup(&source.env) {
-                Some(secret) if keys.add(&source.id, secret.trim_ascii(), source.verify_only) => continue,
-                Some(_) => (format!("holds fewer than {MIN_KEY_BYTES} bytes"), ""),
-                None => ("is not set".to_owned(), "; name it in vmConfig.env of the WasmPlugin"),
-            };
-            if self.needs_key {
-                let path = Path::default().key("keys").index(index).key("env");
-                let (severity, effect) = if signer == Some(index) {
-                    self.inert = true;
-                    (Severity::Error, String::new())
-                } else {
-                    (Severity::Warning, format!(", so what key {} signed does not verify", quote(&source.id)))
-                };
-                let message = format!("the environment variable {} {fault}{effect}{advice}", source.env);
-                problems.push(Problem { path, message, severity, suggestion: None });
-            }
-        }
-        (keys, problems)
-    }
-
     /// Whether a decision needs to know the time.
     #[must_use]
     pub fn needs_clock(&self) -> bool {
-        self.subject.iter().any(|source| {
-            !matches!(source, SubjectSource::Header(_) | SubjectSource::Cookie { trusted: true, .. })
-        }) || self.flags.iter().any(|flag| {
-            let signed = flag.query.as_ref().is_some_and(|query| query.signed);
-            flag.from.is_some() || flag.until.is_some() || flag.pin.is_some() || signed
-        })
+        self.needs_subject && self.subject.iter().any(SubjectSource::is_signed)
+            || self.flags.iter().any(|flag| {
+                let signed = flag.query.as_ref().is_some_and(|query| query.signed);
+                flag.from.is_some() || flag.until.is_some() || flag.pin.is_some() || signed
+            })
     }
 }
 
 #[cfg(test)]
-#[path = "config/tests.rs"]
 mod tests;

@@ -2,36 +2,35 @@
 
 use super::fields::{CONFIG, Field, Kind, Text};
 use super::text::{fault, quote};
-use super::{Path, Problem, Severity, Value};
-use serde_json::Map;
+use super::tree::Tree;
+use super::{Path, Problem, Severity};
 
 /// Every problem of shape in `value`.
-#[cold]
 #[inline(never)]
-pub(crate) fn check(value: &Value) -> Vec<Problem> {
+pub(crate) fn check(value: &Tree) -> Vec<Problem> {
     let mut checker = Checker { problems: Vec::new() };
     match value {
-        Value::Object(object) => checker.object(object, CONFIG, None, &Path::default()),
-        Value::Null => {}
+        Tree::Object(object) => checker.object(object, CONFIG, None, &Path::default()),
+        Tree::Null => {}
         other => checker.wrong_type(&Path::default(), "an object", other),
     }
     checker.problems
 }
 
 /// A percentage in thousandths, when `value` is one.
-pub(crate) fn percent(value: &Value) -> Option<u32> {
+pub(crate) fn percent(value: &Tree) -> Option<u32> {
     share(value).filter(|thousandths| *thousandths <= 100_000)
 }
 
 /// The same without the upper bound of 100, up to a number that sums cannot overflow with.
-pub(crate) fn share(value: &Value) -> Option<u32> {
+pub(crate) fn share(value: &Tree) -> Option<u32> {
     let thousandths = value.as_f64()? * 1000.0;
     let whole = thousandths.round();
     ((0.0..=1e7).contains(&whole) && (thousandths - whole).abs() < 1e-6).then_some(whole as u32)
 }
 
 /// A whole number; protobuf's Struct keeps every number as a double.
-pub(crate) fn integer(value: &Value) -> Option<u64> {
+pub(crate) fn integer(value: &Tree) -> Option<u64> {
     let number = value.as_f64()?;
     (number.fract() == 0.0 && (0.0..=9e15).contains(&number)).then_some(number as u64)
 }
@@ -41,35 +40,28 @@ struct Checker {
 }
 
 impl Checker {
-    #[cold]
-    #[inline(never)]
     fn error(&mut self, path: &Path, message: String) {
         self.report(path, message, Severity::Error, None);
     }
 
-    #[cold]
-    #[inline(never)]
     fn report(&mut self, path: &Path, message: String, severity: Severity, suggestion: Option<&'static str>) {
         self.problems.push(Problem { path: path.clone(), message, severity, suggestion });
     }
 
-    #[cold]
-    #[inline(never)]
-    fn wrong_type(&mut self, path: &Path, expected: &str, found: &Value) {
+    fn wrong_type(&mut self, path: &Path, expected: &str, found: &Tree) {
         let mut message = format!("expected {expected}, found {}", describe(found));
-        if matches!(found, Value::Bool(_)) && expected.contains("string") {
+        if matches!(found, Tree::Bool(_)) && expected.contains("string") {
             message.push_str("; quote it, YAML reads bare on, off, yes and no as booleans");
-        } else if matches!(found, Value::Number(_)) && expected.contains("string") {
+        } else if matches!(found, Tree::Number(_)) && expected.contains("string") {
             message.push_str("; quote it");
         }
         self.error(path, message);
     }
 
-    #[cold]
     #[inline(never)]
     fn object(
         &mut self,
-        object: &Map<String, Value>,
+        object: &[(String, Tree)],
         fields: &'static [Field],
         rest: Option<(Text, &'static Kind)>,
         path: &Path,
@@ -93,33 +85,32 @@ impl Checker {
             }
         }
         for field in fields.iter().filter(|field| field.required) {
-            if object.get(field.name).is_none_or(Value::is_null) {
+            let value = object.iter().find(|(name, _)| name == field.name);
+            if value.is_none_or(|(_, value)| value.is_null()) {
                 self.error(path, format!("`{}` is missing", field.name));
             }
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn value(&mut self, value: &Value, kind: &'static Kind, path: &Path) {
+    fn value(&mut self, value: &Tree, kind: &'static Kind, path: &Path) {
         match (kind, value) {
-            (Kind::Bool, Value::Bool(_)) => {}
-            (Kind::Integer(least, most), Value::Number(number)) => {
+            (Kind::Bool, Tree::Bool(_)) => {}
+            (Kind::Integer(least, most), Tree::Number(number)) => {
                 if !integer(value).is_some_and(|whole| (*least..=*most).contains(&whole)) {
                     self.error(path, format!("{number} is not a whole number from {least} to {most}"));
                 }
             }
-            (Kind::Percent, Value::Number(number)) => {
+            (Kind::Percent, Tree::Number(number)) => {
                 if percent(value).is_none() {
                     self.error(path, format!("{number} is not a percentage from 0 to 100 in steps of 0.001"));
                 }
             }
-            (Kind::Share, Value::Number(number)) => {
+            (Kind::Share, Tree::Number(number)) => {
                 if share(value).is_none() {
                     self.error(path, format!("{number} is not a percentage from 0 to 100 in steps of 0.001"));
                 }
             }
-            (Kind::Range, Value::Array(list)) => match list.as_slice() {
+            (Kind::Range, Tree::List(list)) => match list.as_slice() {
                 [from, until] => {
                     self.value(from, &Kind::Percent, &path.index(0));
                     self.value(until, &Kind::Percent, &path.index(1));
@@ -127,12 +118,12 @@ impl Checker {
                 _ => self
                     .error(path, format!("expected two percentages, from and until, found {}", list.len())),
             },
-            (Kind::Text(form), Value::String(text)) => {
+            (Kind::Text(form), Tree::String(text)) => {
                 if let Some(fault) = fault(*form, text) {
                     self.error(path, fault);
                 }
             }
-            (Kind::Choice(words), Value::String(text)) => {
+            (Kind::Choice(words), Tree::String(text)) => {
                 if !words.contains(&text.as_str()) {
                     let near = closest(text, words.iter().copied());
                     let hint = did_you_mean(near);
@@ -140,16 +131,16 @@ impl Checker {
                     self.report(path, message, Severity::Error, near);
                 }
             }
-            (Kind::List(kind), Value::Array(list)) => {
+            (Kind::List(kind), Tree::List(list)) => {
                 for (index, value) in list.iter().enumerate() {
                     self.value(value, kind, &path.index(index));
                 }
             }
-            (Kind::Map(form, kind), Value::Object(object)) => {
+            (Kind::Map(form, kind), Tree::Object(object)) => {
                 self.object(object, &[], Some((*form, kind)), path);
             }
-            (Kind::Object(fields), Value::Object(object)) => self.object(object, fields, None, path),
-            (Kind::Open(fields, form, kind), Value::Object(object)) => {
+            (Kind::Object(fields), Tree::Object(object)) => self.object(object, fields, None, path),
+            (Kind::Open(fields, form, kind), Tree::Object(object)) => {
                 self.object(object, fields, Some((*form, kind)), path);
             }
             (Kind::Either(kinds), value) => match kinds.iter().find(|kind| fits(kind, value)) {
@@ -164,13 +155,13 @@ impl Checker {
     }
 }
 
-fn fits(kind: &Kind, value: &Value) -> bool {
+fn fits(kind: &Kind, value: &Tree) -> bool {
     match kind {
-        Kind::Bool => value.is_boolean(),
-        Kind::Integer(..) | Kind::Percent | Kind::Share => value.is_number(),
-        Kind::Text(_) | Kind::Choice(_) => value.is_string(),
-        Kind::List(_) | Kind::Range => value.is_array(),
-        Kind::Map(..) | Kind::Object(_) | Kind::Open(..) => value.is_object(),
+        Kind::Bool => matches!(value, Tree::Bool(_)),
+        Kind::Integer(..) | Kind::Percent | Kind::Share => matches!(value, Tree::Number(_)),
+        Kind::Text(_) | Kind::Choice(_) => matches!(value, Tree::String(_)),
+        Kind::List(_) | Kind::Range => matches!(value, Tree::List(_)),
+        Kind::Map(..) | Kind::Object(_) | Kind::Open(..) => matches!(value, Tree::Object(_)),
         Kind::Either(kinds) => kinds.iter().any(|kind| fits(kind, value)),
     }
 }
@@ -188,21 +179,17 @@ fn expected(kind: &Kind) -> &'static str {
     }
 }
 
-#[cold]
-#[inline(never)]
-fn describe(value: &Value) -> String {
+fn describe(value: &Tree) -> String {
     match value {
-        Value::Null => "null".into(),
-        Value::Bool(value) => format!("the boolean {value}"),
-        Value::Number(value) => format!("the number {value}"),
-        Value::String(text) => format!("the string {}", quote(text)),
-        Value::Array(_) => "a list".into(),
-        Value::Object(_) => "an object".into(),
+        Tree::Null => "null".into(),
+        Tree::Bool(value) => format!("the boolean {value}"),
+        Tree::Number(value) => format!("the number {value}"),
+        Tree::String(text) => format!("the string {}", quote(text)),
+        Tree::List(_) => "a list".into(),
+        Tree::Object(_) => "an object".into(),
     }
 }
 
-#[cold]
-#[inline(never)]
 fn unknown(fields: &[Field], near: Option<&str>) -> String {
     if near.is_none() {
         let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
@@ -216,15 +203,11 @@ fn did_you_mean(near: Option<&str>) -> String {
 }
 
 /// The field that opts out, for whoever calls it `off`, which YAML reads as `false` when it is a bare key.
-#[cold]
-#[inline(never)]
 fn opt_out(name: &str, fields: &[Field]) -> Option<&'static str> {
     fields.iter().map(|field| field.name).find(|field| *field == "optOut" && matches!(name, "off" | "false"))
 }
 
 /// The closest word, if one is close.
-#[cold]
-#[inline(never)]
 fn closest(text: &str, words: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let text: String = text.chars().take(64).collect::<String>().to_ascii_lowercase();
     let plain = |word: &str| word.to_ascii_lowercase();

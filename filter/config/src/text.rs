@@ -3,8 +3,6 @@
 use super::fields::Text;
 
 /// What is wrong with `text` as a `form`, or `None`.
-#[cold]
-#[inline(never)]
 pub(crate) fn fault(form: Text, text: &str) -> Option<String> {
     let all = |allowed: fn(&u8) -> bool, most: usize| {
         !text.is_empty() && text.len() <= most && text.as_bytes().iter().all(allowed)
@@ -14,10 +12,9 @@ pub(crate) fn fault(form: Text, text: &str) -> Option<String> {
             all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-', 32),
             "a name of 1 to 32 of a-z, 0-9 and -",
         ),
-        Text::Value => (
-            text.len() <= 64 && crate::cookie::is_plain(text.as_bytes()),
-            "1 to 64 of A-Z, a-z, 0-9 and . _ ~ -",
-        ),
+        Text::Value => {
+            (text.len() <= 64 && is_plain(text.as_bytes()), "1 to 64 of A-Z, a-z, 0-9 and . _ ~ -")
+        }
         Text::Header => (
             all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-', 64),
             "a header name of a-z, 0-9 and -, in lower case",
@@ -49,17 +46,21 @@ pub(crate) fn fault(form: Text, text: &str) -> Option<String> {
     (!holds).then(|| format!("{} is not {want}", quote(text)))
 }
 
+/// Whether every byte is in `[A-Za-z0-9._~-]` and there is at least one: the alphabet of flag values, tokens and
+/// ids. Nothing is ever percent-decoded.
+#[must_use]
+pub fn is_plain(value: &[u8]) -> bool {
+    !value.is_empty()
+        && value.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-'))
+}
+
 /// Quotes a text from a configuration for a message: bounded, and without control characters.
-#[cold]
-#[inline(never)]
 pub(crate) fn quote(text: &str) -> String {
     let short: String = text.chars().filter(|c| !c.is_control()).take(60).collect();
     format!("`{short}{}`", if short.len() < text.len() { "…" } else { "" })
 }
 
 /// Seconds of `90s`, `15m`, `12h` or `7d`. Browsers cap cookies at 400 days, and so does this.
-#[cold]
-#[inline(never)]
 #[must_use]
 pub fn duration(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -85,8 +86,6 @@ pub(crate) fn share(text: &str) -> Option<u8> {
 }
 
 /// Seconds since 1970 of an RFC 3339 time; fractions of a second are dropped.
-#[cold]
-#[inline(never)]
 #[must_use]
 pub fn time(text: &str) -> Option<u64> {
     let number = |from: usize, to: usize| {
