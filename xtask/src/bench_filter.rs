@@ -83,9 +83,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Deciding a flag cookie and tagging, nothing else.
+/// Deciding a flag cookie and tagging, nothing else: like the Lua, it leaves the response alone.
 fn tagging() -> Value {
     let mut policy = policy::voting();
+    policy["flags"][0]["response"] = json!({ "vary": "never" });
     policy["telemetry"] = json!({ "metrics": false, "filterState": false });
     policy
 }
