@@ -16,7 +16,7 @@ use std::borrow::Cow;
 /// `:method`, `:path` and `:authority`; a header with several values appears several times.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'a> {
-    /// Names and values in order.
+    /// Names and values in order; among them, where a subject asks for it, [`CLIENT_IP`](crate::config::CLIENT_IP).
     pub headers: &'a [(&'a [u8], &'a [u8])],
     /// The URI SAN of the peer's certificate, when the connection is mTLS. Only read in the mesh role.
     pub principal: Option<&'a [u8]>,
@@ -286,7 +286,7 @@ fn applies(flag: &Flag, request: &Request<'_>) -> bool {
 }
 
 /// `example.com:8443` without the port; an IPv6 address keeps its brackets.
-fn host_without_port(authority: &[u8]) -> &[u8] {
+pub(crate) fn host_without_port(authority: &[u8]) -> &[u8] {
     let digits = authority.iter().rev().take_while(|b| b.is_ascii_digit()).count();
     let Some(at) = authority.len().checked_sub(digits) else { return authority };
     let head = authority.get(..at).unwrap_or(authority);

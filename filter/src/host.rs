@@ -13,8 +13,8 @@
 
 #![allow(unsafe_code)]
 
-use crate::config::{Config, DEFAULT_TAG, OnBadConfig, Problem, Role, Severity};
-use crate::decide::{Ambient, Reason, Request, decide};
+use crate::config::{CLIENT_IP, Config, DEFAULT_TAG, OnBadConfig, Problem, Role, Severity};
+use crate::decide::{Ambient, Reason, Request, decide, host_without_port};
 use crate::effects::{
     CONFIG_ERRORS, CONFIG_GENERATION, CONFIG_HASH, CONFIG_UNKNOWN, Change, Counter, FILTER_STATE, Response,
     effects, private_cache_control,
@@ -279,13 +279,21 @@ extern "C" fn coalmine_on_request_headers(context: u32, _count: usize, _end: boo
 fn request(active: &Active) -> (Option<Response>, Option<String>) {
     let Active { config, keys, needs_clock, .. } = active;
     let map = abi::header_map(MapType::HttpRequestHeaders);
-    let Some(headers) = map.as_deref().and_then(pairs) else {
+    let Some(mut headers) = map.as_deref().and_then(pairs) else {
         // What cannot be read cannot be judged, but the tags go all the same.
         for tag in &config.tags {
             abi::remove_header(MapType::HttpRequestHeaders, tag);
         }
         return (None, None);
     };
+    let address =
+        config.needs_client_ip.then(|| abi::property(&["source", "address"])).flatten().unwrap_or_default();
+    if !address.is_empty() {
+        // `203.0.113.7:53412` or `[2001:db8::7]:53412`.
+        let host = host_without_port(&address);
+        let bare = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
+        headers.push((CLIENT_IP.as_bytes(), bare.unwrap_or(host)));
+    }
     let principal = (config.role == Role::Mesh).then(principal).flatten();
     let request = Request { headers: &headers, principal: principal.as_deref() };
     let now = if *needs_clock { abi::seconds() } else { 0 };

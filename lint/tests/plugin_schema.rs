@@ -44,7 +44,7 @@ const FLAG: [&str; 35] = [
     "response: {header: ~, vary: ~}",
 ];
 
-const FILE: [&str; 33] = [
+const FILE: [&str; 45] = [
     "~",
     "{}",
     "[]",
@@ -66,6 +66,18 @@ const FILE: [&str; 33] = [
     "subject: [{generate: {}}]",
     "subject: [{generate: ~}]",
     "subject: [{trusted: true}]",
+    "subject: [{clientIp: true}]",
+    "subject: [{clientIp: false}]",
+    "subject: [{clientIp: ~}]",
+    "subject: [{clientIp: true, header: x}]",
+    "subject: [{clientIp: false, header: x}]",
+    "trust: {clientIpHeader: ~}",
+    "trust: {clientIpHeader: none}",
+    "trust: {clientIpHeader: x-real-ip}",
+    "trust: {clientIpHeader: x-forwarded-for}",
+    "trust: {clientIpHeader: X-Real-Ip}",
+    "priority: first-match",
+    "priority: last-match",
     "keys: ~",
     "keys: [{id: a, env: A, verifyOnly: ~}]",
     "keys: [{id: a, env: ~}]",

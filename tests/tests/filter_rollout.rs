@@ -18,6 +18,7 @@ on_each_envoy!(
     a_ramp_widens_to_its_share_and_evicts_nobody,
     two_flags_are_independent,
     without_a_subject_nobody_is_in_the_canary,
+    the_clients_address_is_a_subject,
     a_subject_keeps_its_variant_over_connections_workers_and_restarts,
 );
 
@@ -108,6 +109,27 @@ fn without_a_subject_nobody_is_in_the_canary(version: &str) {
         let echo = envoy.connect().get("/", headers).echo();
         assert_eq!((echo.version.as_str(), echo.all(TAG)), ("v1", vec![]), "{headers:?}");
     }
+}
+
+fn the_clients_address_is_a_subject(version: &str) {
+    let (v1, v2) = (Upstream::echo("v1"), Upstream::echo("v2"));
+    let ask = |header: &str, address: &str, headers: &[(&str, &[u8])]| {
+        let policy = json!({
+            "trust": { "clientIpHeader": header },
+            "subject": [{ "clientIp": true }],
+            "flags": [{ "name": "f", "header": TAG, "allow": { "subjects": [address] } }],
+        });
+        let bootstrap = Bootstrap::canary(TAG, CANARY, v1.address, v2.address).plugin(&policy);
+        let envoy = Envoy::start(version, &bootstrap);
+        let response = envoy.connect().get("/", headers);
+        (response.echo().version, response.all("vary"))
+    };
+    let forged: (&str, &[u8]) = ("client-ip", b"203.0.113.7");
+    assert_eq!(ask("none", "127.0.0.1", &[]), ("v2".into(), vec!["*".into()]), "without the port");
+    assert_eq!(ask("none", "203.0.113.7", &[forged]).0, "v1");
+    let told: (&str, &[u8]) = ("X-Real-Ip", b"203.0.113.7");
+    assert_eq!(ask("x-real-ip", "203.0.113.7", &[told]), ("v2".into(), vec!["x-real-ip".into()]));
+    assert_eq!(ask("x-real-ip", "127.0.0.1", &[told]).0, "v1");
 }
 
 fn a_subject_keeps_its_variant_over_connections_workers_and_restarts(version: &str) {

@@ -107,7 +107,12 @@ pub const CONFIG: &[Field] = &[
         "\"edge\"",
         "`edge` strips every tag header a client sends; `mesh` keeps it from the principals in `trust`, over mTLS.",
     ),
-    field("trust", Kind::Object(TRUST), "", "Whose tag headers survive in the mesh role."),
+    field(
+        "trust",
+        Kind::Object(TRUST),
+        "",
+        "Whose tag headers survive in the mesh role, and whose word for the client's address counts.",
+    ),
     field(
         "subject",
         Kind::List(&Kind::Object(SUBJECT)),
@@ -123,6 +128,12 @@ pub const CONFIG: &[Field] = &[
     ),
     field("cookieDefaults", Kind::Object(COOKIE), "", "Attributes of every cookie this filter sets."),
     field("flags", Kind::List(&Kind::Object(FLAG)), "[]", "The feature flags, in order of priority."),
+    field(
+        "priority",
+        Kind::Choice(&["first-match"]),
+        "\"first-match\"",
+        "Of flags that share a tag header, the first in the list that gives a variant sets it.",
+    ),
     field(
         "tagsHeader",
         Kind::Text(Text::Header),
@@ -169,12 +180,21 @@ pub const CONFIG: &[Field] = &[
     ),
 ];
 
-const TRUST: &[Field] = &[field(
-    "principals",
-    GLOBS,
-    "[]",
-    "SPIFFE ids whose tag headers are kept, as globs: `spiffe://cluster.local/ns/istio-ingress/*/*`.",
-)];
+const TRUST: &[Field] = &[
+    field(
+        "principals",
+        GLOBS,
+        "[]",
+        "SPIFFE ids whose tag headers are kept, as globs: `spiffe://cluster.local/ns/istio-ingress/*/*`.",
+    ),
+    field(
+        "clientIpHeader",
+        Kind::Text(Text::Header),
+        "\"none\"",
+        "The header that holds the client's address, one address and nothing else, which a proxy in front sets and \
+         strips; `none` takes the address that Envoy has determined.",
+    ),
+];
 
 const SUBJECT: &[Field] = &[
     field(
@@ -190,6 +210,13 @@ const SUBJECT: &[Field] = &[
         "false",
         "Take the cookie's value as it is. A client can then choose its bucket; without it the cookie must hold \
          a signed id.",
+    ),
+    field(
+        "clientIp",
+        Kind::Bool,
+        "false",
+        "The client's address, without a port. Clients behind one address share a subject, and one client may have \
+         several: the last choice for a rollout, the first for an allow list.",
     ),
     field(
         "generate",

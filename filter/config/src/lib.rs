@@ -423,6 +423,8 @@ pub struct Config {
     pub keys: Vec<KeySource>,
     /// The configuration needs a key that signs: a generated subject or a pin.
     pub needs_key: bool,
+    /// Some subject is the client's address as Envoy knows it, [`CLIENT_IP`].
+    pub needs_client_ip: bool,
     /// Some flag asks who the client is: a rollout, a layer, a pin, a signed override or a list of subjects.
     pub needs_subject: bool,
     /// Flags, by priority.
@@ -450,6 +452,9 @@ pub struct Config {
     /// What decisions depend on, as a Vary value; empty when no flag wants it.
     pub vary: String,
 }
+
+/// What the client's address is called among a request's headers. No client can send a header of this name.
+pub const CLIENT_IP: &str = ":client-ip";
 
 /// The tag header when a flag names none, and the one that is stripped when nothing can be read.
 pub const DEFAULT_TAG: &str = "x-canary";

@@ -10,9 +10,9 @@ use super::fields::Text;
 use super::text::{duration, fault, quote, share, time};
 use super::tree::Tree;
 use super::{
-    BUCKETS, Config, CookieSpec, DEFAULT_TAG, Expected, Flag, FlagCookie, Glob, KeySource, Limits, Lists,
-    Mode, OnBadConfig, Path, Problem, Query, Role, SameSite, Severity, Slice, SubjectSource, Variant, When,
-    Who,
+    BUCKETS, CLIENT_IP, Config, CookieSpec, DEFAULT_TAG, Expected, Flag, FlagCookie, Glob, KeySource, Limits,
+    Lists, Mode, OnBadConfig, Path, Problem, Query, Role, SameSite, Severity, Slice, SubjectSource, Variant,
+    When, Who,
 };
 
 /// Headers that must never be a tag: stripping or setting one would break requests or authentication.
@@ -33,6 +33,9 @@ pub(super) const RESERVED: &[&str] = &[
     "x-forwarded-for",
     "x-forwarded-client-cert",
 ];
+
+/// Headers to which every proxy adds an address, and clients may have put the first.
+pub(super) const LISTS_OF_PROXIES: [&str; 2] = ["x-forwarded-for", "forwarded"];
 
 /// A value and the way to it.
 struct At<'v> {
@@ -184,6 +187,18 @@ impl Lowering<'_> {
     #[inline(never)]
     fn trust(&mut self, root: &At<'_>) {
         self.config.role = if root.get("role").raw() == Some("mesh") { Role::Mesh } else { Role::Edge };
+        let header = root.get("trust").get("clientIpHeader");
+        let uses_address = |at: At<'_>| at.get("clientIp").bool() == Some(true);
+        if header.raw().is_some_and(|name| LISTS_OF_PROXIES.contains(&name)) {
+            self.error(
+                &header.path,
+                "is a list that clients can begin; `none` takes the address that Envoy finds in it",
+            );
+        } else if header.raw().is_some_and(|name| name != "none")
+            && !root.get("subject").items().any(uses_address)
+        {
+            self.warn(&header.path, "has no effect unless a subject is `clientIp: true`");
+        }
         let at = root.get("trust").get("principals");
         self.config.principals = at.globs();
         match self.config.role {
@@ -230,11 +245,15 @@ impl Lowering<'_> {
         }
         for at in list.items() {
             let (header, cookie, generate) = (at.get("header"), at.get("cookie"), at.get("generate"));
-            if [&header, &cookie, &generate].iter().filter(|way| way.is_set()).count() != 1 {
-                self.error(&at.path, "needs exactly one of header, cookie and generate");
+            let address = at.get("clientIp").bool() == Some(true);
+            let ways = [header.is_set(), cookie.is_set(), generate.is_set(), address];
+            if ways.into_iter().filter(|way| *way).count() != 1 {
+                self.error(&at.path, "needs exactly one of header, cookie, generate and `clientIp: true`");
             }
             let source = if let Some(name) = header.text(Text::Header) {
                 SubjectSource::Header(name.into())
+            } else if address {
+                SubjectSource::Header(self.client_ip(root).into())
             } else if let Some(name) = cookie.text(Text::Cookie) {
                 let trusted = at.get("trusted").bool().unwrap_or(false);
                 SubjectSource::Cookie { slot: self.slot(name), trusted }
@@ -251,6 +270,18 @@ impl Lowering<'_> {
                 continue;
             };
             self.config.subject.push(source);
+        }
+    }
+
+    /// The header that holds the client's address.
+    fn client_ip<'v>(&mut self, root: &At<'v>) -> &'v str {
+        let at = root.get("trust").get("clientIpHeader");
+        match at.text(Text::Header) {
+            None | Some("none") => {
+                self.config.needs_client_ip = true;
+                CLIENT_IP
+            }
+            Some(name) => name,
         }
     }
 
@@ -647,6 +678,7 @@ impl Lowering<'_> {
         self.config.needs_subject = hashes
             || kept
             || config.flags.iter().flat_map(Flag::lists).any(|lists| !lists.subjects.is_empty());
+        self.config.needs_client_ip &= self.config.needs_subject;
         self.config.needs_key = kept || reads || (hashes && generates);
         let can_sign = self.config.keys.iter().any(|key| !key.verify_only);
         if no_subject {
@@ -674,6 +706,10 @@ impl Lowering<'_> {
         let hashes = flags().any(|flag| flag.has_rollout || flag.layer.is_some() || flag.pin.is_some());
         let lists = || flags().flat_map(Flag::lists);
         let subjects = lists().any(|lists| !lists.subjects.is_empty());
+        if (hashes || subjects) && config.needs_client_ip {
+            // The answer depends on what no header tells.
+            return "*".into();
+        }
         let read = |source: &SubjectSource| !matches!(source, SubjectSource::Header(_));
         if flags().any(|flag| flag.opt_in.is_some() || flag.pin.is_some())
             || lists().any(|lists| !lists.cookies.is_empty())

@@ -2,7 +2,7 @@
 //! that Envoy loads has no use for it and must not grow by it.
 
 use super::fields::{CONFIG, Field, Kind, Text};
-use super::lower::RESERVED;
+use super::lower::{LISTS_OF_PROXIES, RESERVED};
 use serde_json::{Map, Value, json};
 
 /// The schema, draft 2020-12, as `filter/schema.json` ships it.
@@ -26,7 +26,11 @@ fn meaning(root: &mut Value) {
     };
     let given = |name: &str| json!({ "type": "object", "required": [name], "properties": { name: { "not": { "type": "null" } } } });
     let listed = |name: &str| json!({ "required": [name], "properties": { name: { "type": "array", "minItems": 1 } } });
-    say("/properties/subject/items", "oneOf", json!([given("header"), given("cookie"), given("generate")]));
+    let address = json!({ "type": "object", "required": ["clientIp"], "properties": { "clientIp": { "const": true } } });
+    let ways = json!([given("header"), given("cookie"), given("generate"), address]);
+    say("/properties/subject/items", "oneOf", ways);
+    let list_of_proxies = json!({ "enum": LISTS_OF_PROXIES });
+    say("/properties/trust/properties/clientIpHeader", "not", list_of_proxies);
     let flag = "/properties/flags/items/properties";
     // What the variants leave is stable.
     say(&format!("{flag}/rollout"), "not", given("stable"));

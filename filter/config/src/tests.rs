@@ -38,8 +38,8 @@ fn the_minimal_configuration_is_complete() {
 /// The whole format, with every field there is.
 fn full() -> Value {
     json!({
-        "schema": 1, "mode": "enforce", "role": "edge", "trust": {"principals": []},
-        "subject": [{"header": "x-user-id"}, {"cookie": "uid", "trusted": false}, {"generate": {"cookie": "__Host-cm", "maxAge": "180d"}}],
+        "schema": 1, "mode": "enforce", "role": "edge", "trust": {"principals": [], "clientIpHeader": "none"}, "priority": "first-match",
+        "subject": [{"header": "x-user-id"}, {"clientIp": true}, {"cookie": "uid", "trusted": false}, {"generate": {"cookie": "__Host-cm", "maxAge": "180d"}}],
         "keys": [{"id": "k1", "env": "COALMINE_KEY_K1", "verifyOnly": false}, {"id": "k0", "env": "COALMINE_KEY_K0", "verifyOnly": true}],
         "cookieDefaults": {"secure": true, "httpOnly": true, "sameSite": "Lax", "path": "/", "maxAge": "7d", "refreshBelow": "25%", "domain": null, "partitioned": false},
         "baggage": true, "tagsHeader": "x-canary-tags", "reasonHeader": "x-canary-reason", "onlyNavigations": false,
@@ -94,7 +94,7 @@ fn the_full_configuration_is_accepted_and_names_every_field() {
     }
     let mut out = Vec::new();
     missing(fields::CONFIG, &full(), "", &mut out);
-    let alternatives = [".subject.cookie", ".subject.trusted", ".subject.generate"];
+    let alternatives = [".subject.cookie", ".subject.trusted", ".subject.clientIp", ".subject.generate"];
     assert_eq!(out, alternatives, "only the other ways to name a subject");
 }
 
@@ -240,7 +240,23 @@ fn every_wrong_field_is_named_with_its_path() {
         ),
         (
             json!({"subject": [{"header": "a", "cookie": "b"}], "flags": [{"name": "f"}]}),
-            "Error subject[0]: needs exactly one of header, cookie and generate",
+            "Error subject[0]: needs exactly one of header, cookie, generate and `clientIp: true`",
+        ),
+        (
+            json!({"subject": [{"clientIp": false}], "flags": [{"name": "f"}]}),
+            "Error subject[0]: needs exactly one of header, cookie, generate and `clientIp: true`",
+        ),
+        (
+            json!({"trust": {"clientIpHeader": "x-forwarded-for"}, "subject": [{"clientIp": true}], "flags": [{"name": "f"}]}),
+            "Error trust.clientIpHeader: is a list that clients can begin; `none` takes the address that Envoy finds in it",
+        ),
+        (
+            json!({"trust": {"clientIpHeader": "x-real-ip"}, "flags": [{"name": "f"}]}),
+            "Warning trust.clientIpHeader: has no effect unless a subject is `clientIp: true`",
+        ),
+        (
+            json!({"priority": "last-match", "flags": [{"name": "f"}]}),
+            "Error priority: `last-match` is not one of first-match, did you mean `first-match`?",
         ),
         (
             json!({"keys": [], "flags": [{"name": "f", "rollout": {"canary": 5}}]}),
@@ -285,6 +301,25 @@ fn every_wrong_field_is_named_with_its_path() {
         let (config, _) = Config::from_value(value);
         assert_eq!(config.inert, expected.starts_with("Error"), "{value}");
     }
+}
+
+#[test]
+fn what_depends_on_the_clients_address_is_not_for_caches() {
+    let config = |header: &str, flag: Value| {
+        let value =
+            json!({"trust": {"clientIpHeader": header}, "subject": [{"clientIp": true}], "flags": [flag]});
+        let (config, problems) = Config::from_value(&value);
+        assert!(problems.is_empty(), "{problems:?}");
+        (config.vary, config.needs_client_ip)
+    };
+    let rollout = json!({"name": "f", "rollout": {"canary": 5}});
+    let listed = json!({"name": "f", "allow": {"subjects": ["203.0.113.7"]}});
+    let cookie = json!({"name": "f", "optIn": {"cookie": {"name": "ff", "value": "on"}}});
+    // What Envoy knows of the connection is in no header that `Vary` could name.
+    assert_eq!(config("none", rollout.clone()), ("*".into(), true));
+    assert_eq!(config("none", listed), ("*".into(), true));
+    assert_eq!(config("none", cookie), ("Cookie".into(), false), "nothing depends on it");
+    assert_eq!(config("x-real-ip", rollout), ("x-real-ip".into(), false));
 }
 
 #[test]
@@ -398,7 +433,7 @@ fn every_field_is_documented() {
 fn documented_defaults_are_the_defaults() {
     // Spelling out every default must not change what is compiled.
     let explicit = json!({
-        "schema": 1, "mode": "enforce", "role": "edge", "subject": [{"generate": {"cookie": "__Host-coalmine", "maxAge": "180d"}}],
+        "schema": 1, "mode": "enforce", "role": "edge", "trust": {"principals": [], "clientIpHeader": "none"}, "priority": "first-match", "subject": [{"generate": {"cookie": "__Host-coalmine", "maxAge": "180d"}}],
         "keys": [{"id": "k1", "env": "COALMINE_KEY_K1", "verifyOnly": false}],
         "cookieDefaults": {"secure": true, "httpOnly": true, "sameSite": "Lax", "path": "/", "maxAge": "7d", "refreshBelow": "25%", "partitioned": false},
         "onlyNavigations": false, "telemetry": {"metrics": true, "filterState": true},
@@ -426,7 +461,7 @@ fn tree() -> impl Strategy<Value = Value> {
         "(on|x-canary|canary|7d|25%|pin|hash|edge|mesh|__Host-a|/a/\\*\\*|sha256:)".prop_map(Value::from),
     ];
     let key = prop_oneof![
-        4 => "(flags|name|rollout|canary|holdback|salt|header|values|optIn|cookie|query|subject|keys|id|env|layer|range|when|paths|window|from|until|allow|deny|subjects|headers|cookies|response|sticky|trust|principals|generate|maxAge)",
+        4 => "(flags|name|rollout|canary|holdback|salt|header|values|optIn|cookie|query|subject|keys|id|env|layer|range|when|paths|window|from|until|allow|deny|subjects|headers|cookies|response|sticky|trust|principals|clientIpHeader|clientIp|generate|maxAge)",
         1 => any::<String>(),
     ];
     leaf.prop_recursive(5, 60, 6, move |inner| {

@@ -1,7 +1,7 @@
 //! Decisions, one behaviour per test.
 
 use super::*;
-use crate::config::Severity;
+use crate::config::{CLIENT_IP, Severity};
 use crate::keys;
 use proptest::prelude::*;
 use serde_json::json;
@@ -94,6 +94,29 @@ fn nobody_is_asked_who_they_are_when_nothing_depends_on_it() {
     ] {
         assert!(asks(&setup(needed.clone())), "{needed}");
     }
+}
+
+#[test]
+fn the_clients_address_is_a_subject_that_no_header_can_be() {
+    let policy = |header: &str| {
+        config(json!({
+            "trust": {"clientIpHeader": header},
+            "subject": [{"clientIp": true}],
+            "flags": [{"name": "f", "allow": {"subjects": ["203.0.113.7"]}}],
+        }))
+    };
+    let known = policy("none");
+    assert_eq!(answer(&known, &[(CLIENT_IP, "203.0.113.7")]), canary(Reason::Allow));
+    assert_eq!(answer(&known, &[(CLIENT_IP, "203.0.113.8")]), stable(Reason::Stable));
+    assert_eq!(answer(&known, &[("client-ip", "203.0.113.7")]), stable(Reason::Stable));
+    let told = policy("x-real-ip");
+    assert_eq!(answer(&told, &[("x-real-ip", "203.0.113.7"), (CLIENT_IP, "::1")]), canary(Reason::Allow));
+    assert_eq!(
+        answer(&told, &[("x-real-ip", "203.0.113.7"), ("x-real-ip", "203.0.113.8")]),
+        stable(Reason::Stable),
+        "somebody added one"
+    );
+    assert_eq!(answer(&told, &[(CLIENT_IP, "203.0.113.7")]), stable(Reason::Stable));
 }
 
 /// Hostile cookies, each with the decision it must get and whether it still reaches the application.

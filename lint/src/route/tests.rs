@@ -1217,6 +1217,20 @@ fn visitors_without_an_id_are_dealt_by_the_rollout() {
     });
 }
 
+#[test]
+fn visitors_are_dealt_by_their_address_unless_they_say_who_they_are() {
+    let tagged = shop(&format!("- match: [{{headers: {{x-canary: {{exact: canary}}}}}}]\n  {V2}\n- {V1}"));
+    let plugin = "selector: {matchLabels: {istio: ingressgateway}}\nurl: oci://ghcr.io/coalmine/filter:1\npluginConfig:\n  subject: [{header: x-user}, {clientIp: true}]\n  flags: [{name: new, header: x-canary, rollout: {canary: 12.5}}]";
+    with(&(tagged + &object("WasmPlugin", "coalmine", plugin)), |mesh| {
+        let mut request = from_gateway("http://a/");
+        assert_eq!(words(mesh, &request), "87.5 % web-v1, 12.5 % web-v2");
+        let notes = ask(mesh, &request).notes;
+        assert!(notes.iter().any(|note| note.contains("asks for the client's address")), "{notes:?}");
+        request.headers = vec![("x-user".to_owned(), "somebody".to_owned())];
+        assert_eq!(words(mesh, &request), "web-v1");
+    });
+}
+
 /// With the key a signed override is genuine and answered by the filter; without it the trace says what it cannot know.
 #[test]
 fn a_signed_override_needs_the_key() {
