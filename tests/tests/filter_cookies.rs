@@ -241,11 +241,11 @@ fn the_lua_of_the_benchmark_decides_alike() {
     let envoy = Envoy::start("1.40.0", &Bootstrap::canary(TAG, CANARY, v1.address, v2.address).filter(lua));
     for case in cases().iter().filter(|case| case.expected != Expected::Refused) {
         let mut headers = case.headers();
-        headers.push((TAG, b"canary"));
+        headers.extend([(TAG, b"canary".as_slice()), ("X_Canary", b"canary"), ("x-user", b"1")]);
         let echo = envoy.connect().get("/", &headers).echo();
-        // It has no caps.
-        let expected = if case.expected == Expected::Capped { Expected::Canary } else { case.expected };
+        let expected = if case.expected == Expected::Capped { Expected::Stable } else { case.expected };
         assert!(agrees(&echo, expected), "{expected:?}, but {}: {}", echo.version, case.describe());
+        assert_eq!((echo.all("x_canary"), echo.all("x-user")), (vec![], vec!["1"]));
     }
 }
 

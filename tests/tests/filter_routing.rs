@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 on_each_envoy!(
     the_flag_cookie_reaches_v2_and_nothing_else_does,
     no_form_of_a_forged_tag_reaches_v2,
+    no_alias_of_the_tag_reaches_an_application,
     a_forged_tag_is_replaced_not_joined,
     the_tag_is_stripped_in_every_mode,
     a_tag_does_not_survive_an_internal_redirect,
@@ -91,6 +92,22 @@ fn no_form_of_a_forged_tag_reaches_v2(version: &str) {
         assert_eq!(mesh.envoy.connect().get(path, &[(TAG, b"canary")]).echo().version, "v1");
     }
     assert_eq!(mesh.v2.seen(), 0);
+}
+
+/// Behind CGI-like interfaces `x_canary` and `x-canary` are one variable.
+fn no_alias_of_the_tag_reaches_an_application(version: &str) {
+    let mesh = mesh(version, &policy::voting());
+    let bare = Envoy::start(version, &Bootstrap::canary(TAG, CANARY, mesh.v1.address, mesh.v2.address));
+    for cookie in [b"featureflag=on".as_slice(), b"featureflag=off"] {
+        let headers: [(&str, &[u8]); 4] =
+            [("X_Canary", b"canary"), ("x_canary", b"a"), ("x_user", b"1"), ("Cookie", cookie)];
+        let echo = mesh.envoy.connect().get("/", &headers).echo();
+        assert_eq!((echo.all("x_canary"), echo.all("x_user")), (vec![], vec!["1"]));
+        let echo = http2::get(mesh.envoy.address(), "/", &headers).unwrap().echo();
+        assert_eq!((echo.all("x_canary"), echo.all("x_user")), (vec![], vec!["1"]));
+        let echo = bare.connect().get("/", &headers).echo();
+        assert_eq!(echo.all("x_canary").len(), 2, "Envoy by itself passes them on");
+    }
 }
 
 fn a_forged_tag_is_replaced_not_joined(version: &str) {

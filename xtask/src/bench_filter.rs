@@ -22,10 +22,10 @@ use crate::{dist, tools};
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// How often every variant is started anew: one process may be luckier with its memory than the next.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 9)]
     starts: usize,
     /// Rounds after each start; each runs every variant once.
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 4)]
     rounds: usize,
     /// Requests of one variant in one round.
     #[arg(long, default_value_t = 3000)]
