@@ -46,6 +46,7 @@ rules! {
     peer_auth_selector_in_root
     peer_auth_port_unknown
     invalid_regex
+    mesh_host_conflict
     unreachable_route
     shadowed_route
     unversioned_route

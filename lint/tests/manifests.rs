@@ -342,6 +342,19 @@ const CASES: &[Case] = &[
         "-50",
     ),
     Case(
+        "mesh-host-conflict",
+        "voting",
+        &[Append(
+            "4-finalize/20-voting-analytics-virtual-service.yaml",
+            "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: slow-analytics, namespace: \
+             voting}\nspec:\n  hosts: [voting-analytics.voting.svc.cluster.local]\n  http:\n  - timeout: 5s\n    \
+             route:\n    - destination: {host: voting-analytics.voting.svc.cluster.local, subset: v2-0, port: {number: \
+             8080}}\n",
+        )],
+        "4-finalize/20-voting-analytics-virtual-service.yaml",
+        "voting-analytics.voting.svc.cluster.local",
+    ),
+    Case(
         "unreachable-route",
         "voting",
         &[Append(

@@ -90,6 +90,18 @@ impl<'a> VirtualService<'a> {
         self.bindings.iter().any(|binding| matches!(binding, Binding::Mesh))
     }
 
+    /// Its place among several for one host, the first of which counts: those that a client's own namespace keeps
+    /// for itself or for namespaces it names, those that others export to it by name, public ones
+    /// (`initVirtualServices` in `pilot/pkg/model/push_context.go`).
+    #[must_use]
+    pub fn rank(&self, client: &str) -> u8 {
+        match &self.export_to {
+            ExportTo::All => 2,
+            ExportTo::Namespaces(_) if client == self.namespace() => 0,
+            ExportTo::Namespaces(_) => 1,
+        }
+    }
+
     /// How many rules a list has.
     #[must_use]
     pub fn count(&self, kind: RouteKind) -> usize {
@@ -437,11 +449,7 @@ impl<'a> Routes<'a> {
             .filter_map(|index| self.list.get(index))
             .filter(is_seen)
             .collect();
-        services.sort_by_key(|service| match &service.export_to {
-            ExportTo::All => 2,
-            own if own.is_private(client) => 0,
-            ExportTo::Namespaces(_) => 1,
-        });
+        services.sort_by_key(|service| service.rank(client));
         services
     }
 
@@ -469,8 +477,8 @@ impl<'a> Routes<'a> {
         })
     }
 
-    /// The VirtualService that sidecars of a namespace use for a host: the most specific host first, then
-    /// one that is private to the namespace, then the first of the input (a cluster takes the oldest).
+    /// The VirtualService that sidecars of a namespace use for a host: the most specific host first, then by
+    /// [`VirtualService::rank`], then the first of the input (a cluster takes the oldest).
     #[must_use]
     pub fn for_mesh_host(&self, client: &str, host: &str) -> Option<&VirtualService<'a>> {
         let best_host = |service: &VirtualService<'a>| {
@@ -489,9 +497,8 @@ impl<'a> Routes<'a> {
             .filter(|service| service.export_to.reaches(client, service.namespace()))
             .filter_map(|service| Some((service, best_host(service)?)))
             .reduce(|best, next| {
-                let rank = |service: &VirtualService<'a>| service.export_to.is_private(client);
-                let wins =
-                    more_specific(&next.1, &best.1) || (next.1 == best.1 && rank(next.0) && !rank(best.0));
+                let wins = more_specific(&next.1, &best.1)
+                    || (next.1 == best.1 && next.0.rank(client) < best.0.rank(client));
                 if wins { next } else { best }
             })
             .map(|(service, _)| service)

@@ -356,6 +356,23 @@ fn of_several_routes_for_a_host_the_most_specific_then_the_private_then_the_firs
     });
 }
 
+/// Istio files an object by each namespace of its list: its own is private to it, another's is exported by name.
+#[test]
+fn what_is_exported_by_name_counts_before_what_is_public_and_the_own_namespace_is_private() {
+    let text = [
+        virtual_service("public", "shop", &format!("hosts: [{HOST}]")),
+        virtual_service("named", "ops", &format!("hosts: [{HOST}], exportTo: [web, shop]")),
+        virtual_service("own", "shop", &format!("hosts: [{HOST}], exportTo: ['.', web]")),
+    ];
+    mesh(&text.concat(), |mesh| {
+        assert_eq!(route_of(mesh, "web", HOST).as_deref(), Some("named"), "the first of two by name");
+        assert_eq!(route_of(mesh, "shop", HOST).as_deref(), Some("own"));
+        assert_eq!(route_of(mesh, "elsewhere", HOST).as_deref(), Some("public"));
+        let seen: Vec<_> = mesh.routes.seen_by("shop").iter().map(|s| s.resource.name.as_str()).collect();
+        assert_eq!(seen, ["own", "named", "public"]);
+    });
+}
+
 #[test]
 fn of_two_objects_of_one_name_the_last_is_left() {
     let text = [

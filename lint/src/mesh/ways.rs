@@ -5,7 +5,6 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Mesh;
-use super::export::ExportTo;
 use super::gateways::{Gateway, server_host, server_kinds};
 use super::host::{is_subset_of, is_wildcard, matches};
 use super::listeners::Listener;
@@ -265,13 +264,8 @@ impl<'m, 'a> Ways<'m, 'a> {
             namespace.is_none_or(|own| service.export_to.reaches(own, service.namespace()))
                 && (kind != RouteKind::Http || std::ptr::eq(*service, root))
         };
-        let rank = |service: &&'m VirtualService<'a>| match &service.export_to {
-            ExportTo::All => 2,
-            own if namespace.is_some_and(|namespace| own.is_private(namespace)) => 0,
-            _ => 1,
-        };
         let mut services: Vec<_> = self.mesh.routes.iter().filter(seen).collect();
-        services.sort_by_key(rank);
+        services.sort_by_key(|service| service.rank(namespace.unwrap_or_default()));
         for gateway in gateways {
             for service in &services {
                 let Some(binding) = binding_to(service, gateway) else { continue };

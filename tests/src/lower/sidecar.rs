@@ -386,12 +386,13 @@ impl<'m, 'a> Lowering<'m, 'a> {
     }
 }
 
-/// Which objects count first: private to the namespace, exported to it by name, public.
+/// The index in which Istio files an object, in the order in which they are asked: `privateByNamespaceAndGateway`,
+/// `exportedToNamespaceByGateway`, `publicByGateway`.
 pub(super) fn rank(service: &VirtualService<'_>, namespace: &str) -> u8 {
     use coalmine::mesh::export::ExportTo;
-    match &service.export_to {
-        ExportTo::All => 2,
-        own if own.is_private(namespace) => 0,
-        ExportTo::Namespaces(_) => 1,
-    }
+    let ExportTo::Namespaces(list) = &service.export_to else { return 2 };
+    let own = service.namespace();
+    // Each entry of the list has its place: `.` and the own namespace in the first, any other in the second.
+    let filed = list.iter().map(|entry| if *entry == "." || *entry == own { (0, own) } else { (1, *entry) });
+    filed.filter(|(_, reader)| *reader == namespace).map(|(index, _)| index).min().unwrap_or(1)
 }

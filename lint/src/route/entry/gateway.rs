@@ -6,7 +6,6 @@ use self::merge::merged;
 use super::{Cause, Hop, HopKind, Path, Unanswerable, Way, failed, no_route, start, stopped};
 use crate::mesh::Mesh;
 use crate::mesh::destinations::Client;
-use crate::mesh::export::ExportTo;
 use crate::mesh::gateways::{Gateway, server_host, server_kinds};
 use crate::mesh::host::{is_subset_of, is_wildcard, matches, more_specific};
 use crate::mesh::matching::Regexes;
@@ -127,11 +126,6 @@ impl<'m, 'a> Pods<'m, 'a> {
         let visible = |service: &VirtualService<'a>| {
             self.namespace().is_none_or(|own| service.export_to.reaches(own, service.namespace()))
         };
-        let rank = |service: &VirtualService<'a>| match &service.export_to {
-            ExportTo::All => 2,
-            list if self.namespace().is_some_and(|own| list.is_private(own)) => 0,
-            _ => 1,
-        };
         let mut services: Vec<&'m VirtualService<'a>> = Vec::new();
         for service in self.mesh.routes.iter().filter(|service| bound(service) && visible(service)) {
             // Of two objects with one name the later is the one that is left.
@@ -140,7 +134,7 @@ impl<'m, 'a> Pods<'m, 'a> {
             });
             services.push(service);
         }
-        services.sort_by_key(|service| rank(service));
+        services.sort_by_key(|service| service.rank(self.namespace().unwrap_or_default()));
         services
     }
 }
