@@ -36,7 +36,7 @@ use crate::resource::{Resource, Spec};
 /// What to make of a reference to something that is not in the input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Assume {
-    /// It is missing if its namespace is known: the input defines a Service or ServiceEntry there.
+    /// It is missing if its namespace is known: the input defines a Service there.
     #[default]
     Auto,
     /// The input is the whole mesh: it is missing.
@@ -68,7 +68,8 @@ pub struct Mesh<'a> {
     pub peer_authentications: PeerAuthentications<'a>,
     resources: Vec<&'a Resource>,
     assume: Assume,
-    /// Namespaces with a Service or ServiceEntry.
+    /// Namespaces with a Service. A ServiceEntry tells nothing about the others: routes and the hosts outside that they
+    /// lead to are often kept in a folder of their own.
     known: FxHashSet<&'a str>,
 }
 
@@ -83,7 +84,7 @@ impl<'a> Mesh<'a> {
             .collect();
         let mut known: FxHashSet<&str> = FxHashSet::default();
         for resource in &resources {
-            if matches!(resource.spec, Spec::Service(_) | Spec::ServiceEntry(_)) {
+            if matches!(resource.spec, Spec::Service(_)) {
                 known.insert(resource.namespace());
             }
         }

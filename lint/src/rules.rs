@@ -24,6 +24,7 @@ rules! {
     orphaned_subset
     unknown_destination_host
     unresolvable_partial_host
+    unknown_destination_rule_host
     unknown_destination_port
     ambiguous_destination_port
     subset_selects_no_pods

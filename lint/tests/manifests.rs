@@ -342,6 +342,17 @@ const CASES: &[Case] = &[
         "-50",
     ),
     Case(
+        "unknown-destination-rule-host",
+        "voting",
+        &[Append(
+            "4-finalize/31-voting-storage-destination-rule.yaml",
+            "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: mysql, namespace: \
+             voting}\nspec: {host: mysql, trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}}\n",
+        )],
+        "4-finalize/31-voting-storage-destination-rule.yaml",
+        "mysql",
+    ),
+    Case(
         "mesh-host-conflict",
         "voting",
         &[Append(

@@ -2,12 +2,13 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::diagnostic::{Fix, Safety, Severity};
+use crate::diagnostic::{Diagnostic, Fix, Safety, Severity};
 use crate::mesh::Mesh;
 use crate::mesh::host::split_cluster_name;
 use crate::mesh::registry::{Host, Origin};
 use crate::resource::Resource;
 use crate::rule::{Check, Context, declare_rule, did_you_mean};
+use crate::span::Spanned;
 
 declare_rule! {
     /// ## What it does
@@ -103,28 +104,57 @@ impl<'m> Services<'m> {
 
 fn check(ctx: &mut Context<'_>) {
     let mesh = ctx.mesh;
-    let domain = mesh.config.domain.as_str();
-    let mut services = None;
-    for (service, target) in mesh.routes.targets() {
-        if mesh.registry.find(&target.host, None).is_some()
-            || mesh.meant_by_partial(&target.host).is_some()
-            || !may_be_missing(mesh, &target.host)
-        {
-            continue;
-        }
+    let mut missing = Missing::new(mesh);
+    for (service, target) in mesh.routes.targets().filter(|(_, target)| is_missing(mesh, &target.host)) {
         let Some(written) = target.destination.host.as_ref() else { continue };
-        let parts = split_cluster_name(&target.host, domain).or_else(|| mesh.split_partial(&target.host));
+        let advice = "define the Service, or route to one that exists";
+        let diagnostic = missing.report(ctx, service.resource, (written, &target.host), ("", advice));
+        if !target.receives_requests() {
+            diagnostic.severity(Severity::Warning);
+        }
+    }
+}
+
+/// Whether nothing defines a fully qualified host that the input would define.
+pub(super) fn is_missing(mesh: &Mesh<'_>, host: &str) -> bool {
+    mesh.registry.find(host, None).is_none()
+        && mesh.meant_by_partial(host).is_none()
+        && may_be_missing(mesh, host)
+}
+
+/// Reports hosts that nothing defines, with those that were meant.
+pub(super) struct Missing<'m> {
+    mesh: &'m Mesh<'m>,
+    services: Option<Services<'m>>,
+}
+
+impl<'m> Missing<'m> {
+    pub(super) fn new(mesh: &'m Mesh<'m>) -> Self {
+        Missing { mesh, services: None }
+    }
+
+    /// A host as it is written in an object and in full, what follows from its absence, and what to do about it.
+    pub(super) fn report<'c>(
+        &mut self,
+        ctx: &'c mut Context<'_>,
+        resource: &Resource,
+        (written, host): (&Spanned<String>, &str),
+        (consequence, advice): (&str, &str),
+    ) -> &'c mut Diagnostic {
+        let mesh = self.mesh;
+        let domain = mesh.config.domain.as_str();
+        let parts = split_cluster_name(host, domain).or_else(|| mesh.split_partial(host));
         let is_external = parts.is_none();
-        let services = services.get_or_insert_with(|| Services::new(mesh));
+        let services = self.services.get_or_insert_with(|| Services::new(mesh));
         let meant = parts.and_then(|(name, namespace)| services.meant(name, namespace));
         let near_entry = || {
             let entries = mesh.registry.iter().filter(|host| matches!(host.origin, Origin::ServiceEntry(_)));
-            did_you_mean(&target.host, entries.map(|host| host.name.as_str()))
+            did_you_mean(host, entries.map(|host| host.name.as_str()))
         };
         let full = |meant: &Resource| format!("{}.{}.svc.{domain}", meant.name.value, meant.namespace());
         let better = match meant {
             // A short name stays short where that is enough.
-            Some(meant) if !written.contains('.') && meant.namespace() == service.namespace() => {
+            Some(meant) if !written.contains('.') && meant.namespace() == resource.namespace() => {
                 Some(meant.name.value.clone())
             }
             Some(meant) => Some(full(meant)),
@@ -132,15 +162,12 @@ fn check(ctx: &mut Context<'_>) {
             None => None,
         };
         let text = better.as_ref().map(|better| ctx.styled(written.span, better));
-        let mut message = format!("no Service or ServiceEntry defines host `{}`", target.host);
-        if written.value.to_ascii_lowercase() != target.host {
-            message =
-                format!("no Service or ServiceEntry defines host `{}`, `{}`", written.value, target.host);
+        let mut message = format!("no Service or ServiceEntry defines host `{host}`");
+        if written.value.to_ascii_lowercase() != host {
+            message = format!("no Service or ServiceEntry defines host `{}`, `{host}`", written.value);
         }
-        let diagnostic = ctx.report(service.resource, written.span, message);
-        if !target.receives_requests() {
-            diagnostic.severity(Severity::Warning);
-        }
+        message.push_str(consequence);
+        let diagnostic = ctx.report(resource, written.span, message);
         match (meant, better) {
             (Some(meant), Some(better)) if parts.is_some_and(|(name, _)| meant.name.value == name) => {
                 let namespace = meant.namespace();
@@ -154,7 +181,7 @@ fn check(ctx: &mut Context<'_>) {
                 diagnostic.help("define the host in a ServiceEntry");
             }
             (_, None) => {
-                diagnostic.help("define the Service, or route to one that exists");
+                diagnostic.help(advice);
             }
         }
         if let Some(meant) = meant {
@@ -164,6 +191,7 @@ fn check(ctx: &mut Context<'_>) {
             let title = format!("use `{}`", text.trim_matches(['"', '\'']));
             diagnostic.fix(Fix::replace(Safety::Unsafe, title, written.span, text));
         }
+        diagnostic
     }
 }
 
@@ -291,6 +319,15 @@ spec:
         let entry = "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: example}\nspec: \
                      {hosts: [\"*.example.com\"], ports: [{number: 443, name: tls, protocol: TLS}]}\n";
         check(&RULE, &format!("#! assume: closed\n{}{entry}", route("api.example.com")));
+    }
+
+    /// A folder of routes, without the Services they lead to, may well define hosts outside of the mesh.
+    #[test]
+    fn a_service_entry_alone_does_not_make_the_services_of_its_namespace_missing() {
+        let route = route("nothing").split_once(SERVICES.trim_start()).unwrap().1.to_owned();
+        let entry = "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: example, namespace: \
+                     shop}\nspec: {hosts: [api.example.com], ports: [{number: 443, name: tls, protocol: TLS}]}\n";
+        check(&RULE, &format!("{route}{entry}"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn schema() -> Value {
             "assume": {
                 "enum": ["auto", "closed", "open", null],
                 "description": "Whether an object that is not in the input is missing: in namespaces for which the input \
-                                defines a Service or ServiceEntry (auto), everywhere (closed), nowhere (open).",
+                                defines a Service (auto), everywhere (closed), nowhere (open).",
                 "default": "auto",
             },
             "rules": {
