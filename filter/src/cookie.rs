@@ -19,6 +19,7 @@ pub const CANDIDATES: usize = 4;
 pub struct Slot<'a> {
     values: [&'a [u8]; CANDIDATES],
     count: usize,
+    has_alias: bool,
 }
 
 impl<'a> Slot<'a> {
@@ -39,6 +40,12 @@ impl<'a> Slot<'a> {
     /// a sibling domain can put a cookie of its own in front (cookie tossing).
     pub fn candidates(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.values.into_iter().take(self.count)
+    }
+
+    /// Whether a name appeared that is not this one, but that applications may take for it, see [`is_respelling`].
+    #[must_use]
+    pub fn has_alias(&self) -> bool {
+        self.has_alias
     }
 
     /// How often the name appeared.
@@ -68,9 +75,10 @@ impl<'a> Scan<'a> {
 /// Scans every `Cookie` header line, in order, for the wanted names. HTTP/1 may carry several lines; Envoy joins
 /// the crumbs of HTTP/2 into one.
 #[must_use]
+#[inline(never)]
 pub fn scan<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
-    names: &[impl AsRef<[u8]>],
+    names: &[impl AsRef<str>],
     limits: Limits,
 ) -> Scan<'a> {
     let mut found = Scan { slots: vec![Slot::default(); names.len()], oversize: false };
@@ -87,8 +95,13 @@ pub fn scan<'a>(
                 return found;
             }
             let Some((name, value)) = pair(part) else { continue };
-            let wanted = names.iter().position(|wanted| wanted.as_ref() == name);
-            let Some(slot) = wanted.and_then(|index| found.slots.get_mut(index)) else { continue };
+            let wanted = names.iter().position(|wanted| wanted.as_ref().as_bytes() == name);
+            let Some(slot) = wanted.and_then(|index| found.slots.get_mut(index)) else {
+                for (wanted, slot) in names.iter().zip(&mut found.slots) {
+                    slot.has_alias |= is_respelling(name, wanted.as_ref());
+                }
+                continue;
+            };
             if value.len() > VALUE_BYTES {
                 found.oversize = true;
                 // Still the first of its name: a later duplicate must not win.
@@ -107,6 +120,7 @@ pub fn scan<'a>(
 /// No cap applies here: a cookie hidden behind eight kilobytes of padding must not reach the application either.
 /// Pairs that hold control bytes are dropped as well, so the result can never split a header.
 #[must_use]
+#[inline(never)]
 pub fn without<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
     mut drop: impl FnMut(&[u8], &[u8]) -> bool,
@@ -131,6 +145,22 @@ pub fn without<'a>(
         }
     }
     changed.then_some(kept)
+}
+
+/// Whether a name is another spelling of a cookie's: in other case, or with white space and control characters
+/// around it, which Envoy's matcher takes for a part of the name, and the parsers of many languages do not.
+#[must_use]
+#[inline(never)]
+pub fn is_respelling(name: &[u8], cookie: &str) -> bool {
+    // Nearly every pair of a request ends here.
+    if name.len() < cookie.len() {
+        return false;
+    }
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control();
+    let start = name.iter().position(|byte| !is_blank(byte)).unwrap_or(name.len());
+    let end = name.iter().rposition(|byte| !is_blank(byte)).map_or(0, |last| last.saturating_add(1));
+    name.get(start..end).is_some_and(|bare| bare.eq_ignore_ascii_case(cookie.as_bytes()))
+        && name != cookie.as_bytes()
 }
 
 fn parts(line: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -181,6 +181,8 @@ pub struct Decision<'a> {
     pub subject: Option<Cow<'a, [u8]>>,
     /// The generated id's cookie, as an index into [`Config::subject`].
     pub id: Option<(usize, String)>,
+    /// The subject is a signed id: nobody but this filter says who the client is.
+    pub anonymous: bool,
     /// In the mesh role: the peer is trusted, leave its tags alone.
     pub trusted: bool,
     /// Signed values that did not verify, expired ones apart.
@@ -203,6 +205,7 @@ pub struct Ambient<'r> {
 
 /// Decides every flag for one request.
 #[must_use]
+#[inline(never)]
 pub fn decide<'a>(
     config: &Config,
     keys: &Keys,
@@ -240,7 +243,7 @@ pub fn decide<'a>(
             *outcome = inputs.flag(flag, &mut decision);
         }
         if let Some(cookie) = &flag.opt_in {
-            outcome.cookie = inputs.fate(cookie, outcome);
+            outcome.cookie = inputs.fate(flag, cookie, outcome);
         }
     }
     decision.outcomes = outcomes;
@@ -341,7 +344,7 @@ impl<'a> Inputs<'_, 'a> {
                             decision.id = self.sign_id(cookie, &id).map(|token| (place, token));
                         }
                         Some(Cow::Borrowed(seen.value))
-                    } else if may_generate {
+                    } else if may_generate && self.saw_all(*slot) {
                         self.generate(place, cookie, decision, ambient)
                     } else {
                         None
@@ -349,9 +352,16 @@ impl<'a> Inputs<'_, 'a> {
                 }
             };
             if decision.subject.is_some() {
+                decision.anonymous = source.is_signed();
                 return;
             }
         }
+    }
+
+    /// Whether every cookie of a name was looked at. A client whose id hides behind others gets no second one: they
+    /// would take turns.
+    fn saw_all(&self, slot: usize) -> bool {
+        !self.scan.oversize && self.scan.slot(slot).count() <= CANDIDATES
     }
 
     /// A new id. One that could not be kept would be a new die for every request, so there is none then; only
@@ -374,6 +384,33 @@ impl<'a> Inputs<'_, 'a> {
             decision.id = Some((place, self.sign_id(cookie, &id)?));
         }
         Some(Cow::Owned(id.into_bytes()))
+    }
+
+    /// What a pin says, and whether one may be genuine that cannot be judged: it is somebody's, and this request does
+    /// not say whose it is.
+    #[inline(never)]
+    fn pinned(
+        &self,
+        flag: &Flag,
+        (slot, spec): (usize, &CookieSpec),
+        decision: &mut Decision<'a>,
+    ) -> (Option<Verified<'a>>, bool) {
+        let mut unjudged = false;
+        for token in self.scan.slot(slot).candidates() {
+            let holds = |subject| self.keys.verify(&pin_binding(spec, flag, subject), token, self.now);
+            let seen = holds(decision.subject.as_deref()).or_else(|why| match why {
+                // An id was made up later, for another flag: before it, the holder was nobody in particular.
+                Invalid::Forged if decision.anonymous => holds(None),
+                _ => Err(why),
+            });
+            match seen {
+                Ok(seen) => return (Some(seen), false),
+                Err(Invalid::Expired) => {}
+                Err(Invalid::Forged) if decision.subject.is_none() => unjudged = true,
+                Err(_) => decision.invalid = decision.invalid.saturating_add(1),
+            }
+        }
+        (None, unjudged)
     }
 
     fn sign_id(&self, cookie: &CookieSpec, id: &str) -> Option<String> {
@@ -439,8 +476,7 @@ impl<'a> Inputs<'_, 'a> {
         }
         let mut invalid_pin = false;
         if let Some((slot, spec)) = &flag.pin {
-            let binding = pin_binding(spec, flag, subject);
-            let seen = self.verified(*slot, &binding, &mut decision.invalid);
+            let (seen, unjudged) = self.pinned(flag, (*slot, spec), decision);
             let named =
                 |seen: &Verified<'_>| flag.variants.iter().position(|v| v.name.as_bytes() == seen.value);
             if let Some((seen, variant)) = seen.and_then(|seen| named(&seen).map(|variant| (seen, variant))) {
@@ -450,7 +486,7 @@ impl<'a> Inputs<'_, 'a> {
                 }
                 return outcome;
             }
-            invalid_pin = self.scan.slot(*slot).count() > 0;
+            invalid_pin = !unjudged && self.scan.slot(*slot).count() > 0;
         }
         let (variant, reason) = roll(flag, subject);
         let mut outcome = outcome(variant, reason);
@@ -550,14 +586,16 @@ impl<'a> Inputs<'_, 'a> {
     }
 
     /// A cookie asks when any of its values opts in, or is of a form an application might read differently.
-    fn fate(&self, cookie: &FlagCookie, outcome: &Outcome) -> CookieFate {
+    #[inline(never)]
+    fn fate(&self, flag: &Flag, cookie: &FlagCookie, outcome: &Outcome) -> CookieFate {
         let slot = self.scan.slot(cookie.slot);
         let asks = |value: &[u8]| cookie.on.iter().any(|on| on == value);
-        let murky =
-            slot.count() > CANDIDATES || slot.candidates().any(|value| asks(value) || !is_plain(value));
+        let murky = slot.has_alias()
+            || slot.count() > CANDIDATES
+            || slot.candidates().any(|value| asks(value) || !is_plain(value));
         if !murky {
             CookieFate::Unasked
-        } else if outcome.variant.is_some() || outcome.reason == Reason::Trusted {
+        } else if outcome.variant == Some(flag.opt_variant) || outcome.reason == Reason::Trusted {
             CookieFate::Accepted
         } else if slot.first().is_some_and(asks)
             && !matches!(outcome.reason, Reason::Off | Reason::Unmatched | Reason::Override)

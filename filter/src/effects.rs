@@ -6,7 +6,7 @@
 //! sets without checking them, so this is where response splitting is prevented.
 
 use crate::config::{Config, CookieSpec, Flag, Mode, SameSite, SubjectSource};
-use crate::cookie::{is_plain, without};
+use crate::cookie::{is_plain, is_respelling, without};
 use crate::decide::{CookieFate, Decision, Keep, Reason, Request};
 use std::borrow::Cow;
 
@@ -134,6 +134,7 @@ pub struct Effects<'c> {
 /// Derives the effects. Tags are removed or replaced whatever the mode, the decision or the state of the
 /// configuration; only a trusted peer in the mesh role keeps them.
 #[must_use]
+#[inline(never)]
 pub fn effects<'c>(config: &'c Config, request: &Request<'_>, decision: &Decision<'_>) -> Effects<'c> {
     let mut effects = Effects::default();
     if !decision.trusted {
@@ -183,6 +184,7 @@ pub fn variant_name(flag: &Flag, variant: Option<usize>) -> &str {
     variant.and_then(|index| flag.variants.get(index)).map_or("stable", |variant| variant.name.as_str())
 }
 
+#[inline(never)]
 fn tags<'c>(config: &'c Config, request: &Request<'_>, decision: &Decision<'_>, effects: &mut Effects<'c>) {
     let mut stripped = false;
     for (index, tag) in config.tags.iter().enumerate() {
@@ -233,10 +235,7 @@ fn baggage(config: &Config, request: &Request<'_>, decision: &Decision<'_>, effe
     for value in request.values(b"baggage") {
         lines = lines.saturating_add(1);
         for member in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-            if member
-                .get(..BAGGAGE_PREFIX.len())
-                .is_some_and(|head| head.eq_ignore_ascii_case(BAGGAGE_PREFIX))
-            {
+            if is_ours(member) {
                 forged = true;
             } else if !member.is_empty()
                 && line.len().saturating_add(member.len()).saturating_add(1) <= BAGGAGE_BYTES
@@ -254,6 +253,35 @@ fn baggage(config: &Config, request: &Request<'_>, decision: &Decision<'_>, effe
         true => effects.request.push(Change::Remove("baggage".into())),
         false => effects.request.push(Change::Set("baggage".into(), line.into())),
     }
+}
+
+/// Whether a member of `baggage` has a name of the filter's. Libraries decode names, though the specification does
+/// not: `%65` is an `e` and `+` a space to them, and they pass on what they have decoded.
+#[inline(never)]
+fn is_ours(member: &[u8]) -> bool {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let (mut bytes, mut wanted) = (member, BAGGAGE_PREFIX.iter());
+    let mut begun = false;
+    while let Some((byte, mut rest)) = bytes.split_first() {
+        let mut byte = *byte;
+        if let (b'%', Some(high), Some(low)) = (byte, digit(rest.first()), digit(rest.get(1))) {
+            byte = (high as u8).wrapping_shl(4) | low as u8;
+            rest = rest.get(2..).unwrap_or_default();
+        } else if byte == b'+' {
+            byte = b' ';
+        }
+        bytes = rest;
+        if !begun && byte.is_ascii_whitespace() {
+            continue;
+        }
+        begun = true;
+        match wanted.next() {
+            None => return true,
+            Some(wanted) if wanted.eq_ignore_ascii_case(&byte) => {}
+            Some(_) => return false,
+        }
+    }
+    wanted.next().is_none()
 }
 
 fn push_member(line: &mut Vec<u8>, member: &[u8]) {
@@ -349,7 +377,7 @@ fn refused_cookies<'c>(
     decision: &Decision<'_>,
     effects: &mut Effects<'c>,
 ) {
-    let mut drop: Vec<(&[u8], &crate::config::FlagCookie)> = Vec::new();
+    let mut drop: Vec<(&str, &crate::config::FlagCookie)> = Vec::new();
     for (flag, outcome) in config.flags.iter().zip(&decision.outcomes) {
         let Some(cookie) = &flag.opt_in else { continue };
         let refused = matches!(outcome.cookie, CookieFate::Refused | CookieFate::RefusedForGood);
@@ -361,7 +389,7 @@ fn refused_cookies<'c>(
             continue;
         }
         let Some(name) = config.cookies.get(cookie.slot) else { continue };
-        drop.push((name.as_bytes(), cookie));
+        drop.push((name, cookie));
         if let (CookieFate::RefusedForGood, Some(spec), Mode::Enforce) =
             (outcome.cookie, &cookie.expire, config.mode)
             && !effects.response.cookies.iter().any(|(known, _)| *known == spec.name)
@@ -375,7 +403,9 @@ fn refused_cookies<'c>(
     }
     let left = without(request.cookies(), |name, value| {
         drop.iter().any(|(refused, cookie)| {
-            *refused == name && (!is_plain(value) || cookie.on.iter().any(|on| on == value))
+            is_respelling(name, refused)
+                || (refused.as_bytes() == name
+                    && (!is_plain(value) || cookie.on.iter().any(|on| on == value)))
         })
     });
     match left {
@@ -460,13 +490,26 @@ pub fn set_cookie(spec: &CookieSpec, value: Option<&str>) -> String {
     line
 }
 
-/// The `Cache-Control` of a response that sets a cookie, given what the upstream said; `None` to leave it.
+/// The `Cache-Control` of a response that sets a cookie, given what the upstream said; `None` to leave it. What the
+/// upstream asks of browsers stays: without its `no-cache` they would keep a version for as long as they like.
 #[must_use]
-pub fn private_cache_control(upstream: &[u8]) -> Option<&'static str> {
-    let lower = upstream.to_ascii_lowercase();
-    let mut directives = lower.split(|b| *b == b',').map(<[u8]>::trim_ascii);
-    let safe = directives.any(|directive| directive == b"private" || directive == b"no-store");
-    (!safe).then_some("private")
+#[inline(never)]
+pub fn private_cache_control(upstream: &[u8]) -> Option<String> {
+    let text =
+        std::str::from_utf8(upstream).ok().filter(|text| text.bytes().all(|b| (0x20..0x7f).contains(&b)));
+    let mut line = String::new();
+    for directive in text.unwrap_or_default().split(',').map(str::trim_ascii) {
+        let name = directive.split('=').next().unwrap_or_default().trim_ascii_end();
+        if directive.eq_ignore_ascii_case("private") || name.eq_ignore_ascii_case("no-store") {
+            return None;
+        }
+        if !["", "public", "s-maxage"].iter().any(|shared| name.eq_ignore_ascii_case(shared)) {
+            line.push_str(directive);
+            line.push_str(", ");
+        }
+    }
+    line.push_str("private");
+    Some(line)
 }
 
 #[cfg(test)]

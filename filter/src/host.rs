@@ -19,6 +19,7 @@ use crate::effects::{
     CONFIG_ERRORS, CONFIG_GENERATION, CONFIG_HASH, CONFIG_UNKNOWN, Change, Counter, FILTER_STATE, Response,
     effects, private_cache_control,
 };
+use crate::faults::{self, Sum};
 use crate::keys;
 use crate::token::Keys;
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType, MetricType, Status};
@@ -116,8 +117,8 @@ impl<K: Ord, V> Table<K, V> {
 struct Vm {
     /// Ids of metrics by name: the host hands out a new id for every definition and never forgets one.
     metrics: Table<String, u32>,
-    /// Root context, errors and unknown fields by plugin: the gauges are sums, or a good plugin would hide a bad one.
-    faults: Table<Vec<u8>, (u32, u64, u64)>,
+    /// What tells this VM from all others of the process, made up when it is first needed.
+    token: Option<u64>,
     /// Configurations accepted so far.
     generation: u64,
     /// Configurations by root context.
@@ -130,6 +131,9 @@ struct Vm {
     /// What is to be done when the response of a stream comes.
     responses: Table<u32, Box<Response>>,
 }
+
+/// The key of the shared data. Istio leaves the id of VMs empty, so all modules of a proxy share one namespace.
+const FAULTS: &str = "coalmine.faults";
 
 thread_local! {
     static VM: RefCell<Vm> = RefCell::default();
@@ -187,11 +191,14 @@ extern "C" fn coalmine_on_configure(root: u32, size: usize) -> bool {
     for counter in Counter::PLAIN {
         metric(MetricType::Counter, &counter.metric(&config));
     }
-    let plugin = abi::property(&["plugin_name"]).unwrap_or_default().into_vec();
     let unknown = problems.iter().filter(|problem| problem.severity == Severity::Unknown).count() as u64;
-    vm(|vm| vm.faults.insert(plugin, (root, errors, unknown)));
-    record_faults();
-    if config.inert && config.on_bad_config == OnBadConfig::Reject {
+    let plugin = abi::property(&["plugin_name"]).unwrap_or_default();
+    let is_refused = config.inert && config.on_bad_config == OnBadConfig::Reject;
+    record_faults(&|text| {
+        let plugin = String::from_utf8_lossy(&plugin);
+        faults::configured(text, &owner(root), &plugin, Sum { errors, unknown }, is_refused)
+    });
+    if is_refused {
         return false;
     }
     gauge(CONFIG_HASH, u64::from(crate::bucket::murmur3(0, &[&json])));
@@ -205,16 +212,34 @@ extern "C" fn coalmine_on_configure(root: u32, size: usize) -> bool {
     true
 }
 
+/// Changes what is known of the faults of all plugins, and the gauges with it.
 #[inline(never)]
-fn record_faults() {
-    let (errors, unknown) = vm(|vm| {
-        let add = |sum: (u64, u64), one: &(u32, u64, u64)| {
-            (sum.0.saturating_add(one.1), sum.1.saturating_add(one.2))
-        };
-        vm.faults.0.iter().map(|(_, one)| one).fold((0, 0), add)
+fn record_faults(change: &dyn Fn(&str) -> String) {
+    // Another thread may be at it as well. Each attempt that fails is one that another has won.
+    for _ in 0..64 {
+        let (text, version) = abi::shared(FAULTS).unwrap_or_default();
+        let text = change(&String::from_utf8_lossy(&text));
+        if !abi::set_shared(FAULTS, text.as_bytes(), version) {
+            continue;
+        }
+        let sum = faults::sum(&text);
+        gauge(CONFIG_ERRORS, sum.errors);
+        gauge(CONFIG_UNKNOWN, sum.unknown);
+        return;
+    }
+}
+
+/// Who a root context is, in the whole process.
+#[inline(never)]
+fn owner(root: u32) -> String {
+    let token = vm(|vm| {
+        if vm.token.is_none() {
+            let random = abi::random().map(|bytes| u128::from_le_bytes(bytes) as u64);
+            vm.token = Some(random.unwrap_or(0));
+        }
+        vm.token.unwrap_or(0)
     });
-    gauge(CONFIG_ERRORS, errors);
-    gauge(CONFIG_UNKNOWN, unknown);
+    format!("{token:x}-{root}")
 }
 
 #[unsafe(no_mangle)]
@@ -227,8 +252,7 @@ extern "C" fn coalmine_on_delete(context: u32) {
     });
     if was_root {
         // A plugin that is gone must not keep the alarm ringing; one that was configured anew has a new root.
-        vm(|vm| vm.faults.0.retain(|(_, (root, ..))| *root != context));
-        record_faults();
+        record_faults(&|text| faults::gone(text, &owner(context)));
     }
 }
 
@@ -430,6 +454,15 @@ mod abi {
             hs: usize,
             grpc_status: i32,
         ) -> u32;
+        fn proxy_get_shared_data(
+            key: *const u8,
+            ks: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+            version: *mut u32,
+        ) -> u32;
+        fn proxy_set_shared_data(key: *const u8, ks: usize, value: *const u8, vs: usize, version: u32)
+        -> u32;
         fn proxy_get_property(path: *const u8, ps: usize, data: *mut *mut u8, size: *mut usize) -> u32;
         fn proxy_set_property(path: *const u8, ps: usize, value: *const u8, vs: usize) -> u32;
         fn proxy_define_metric(kind: MetricType, name: *const u8, ns: usize, id: *mut u32) -> u32;
@@ -514,6 +547,20 @@ mod abi {
     pub(super) fn property(path: &[&str]) -> Option<Box<[u8]>> {
         let path = path.join("\0");
         returned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+    }
+
+    /// What all VMs of the process share under a key, and its version.
+    pub(super) fn shared(key: &str) -> Option<(Box<[u8]>, u32)> {
+        let mut version = 0;
+        let data = returned(|data, size| unsafe {
+            proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version)
+        })?;
+        Some((data, version))
+    }
+
+    /// Replaces it, unless it is of another version by now; version 0 is any.
+    pub(super) fn set_shared(key: &str, value: &[u8], version: u32) -> bool {
+        is_ok(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) })
     }
 
     pub(super) fn set_property(key: &str, value: &[u8]) {

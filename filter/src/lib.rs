@@ -22,6 +22,8 @@ pub mod bucket;
 pub mod cookie;
 pub mod decide;
 pub mod effects;
+#[cfg(any(test, target_os = "wasi"))]
+mod faults;
 #[cfg(target_os = "wasi")]
 mod host;
 pub mod keys;

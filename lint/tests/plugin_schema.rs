@@ -6,7 +6,7 @@ use coalmine_filter::config::{Config, Severity};
 use serde_json::Value;
 
 /// What goes into a flag that is right otherwise.
-const FLAG: [&str; 35] = [
+const FLAG: [&str; 38] = [
     "enabled: ~",
     "enabled: 'true'",
     "when: ~",
@@ -40,11 +40,14 @@ const FLAG: [&str; 35] = [
     "header: {name: authorization}",
     "header: {name: x-canary, values: {canary: ~}}",
     "header: 5",
+    "header: location",
     "response: {header: vary}",
+    "response: {header: user-agent}",
+    "response: {header: location}",
     "response: {header: ~, vary: ~}",
 ];
 
-const FILE: [&str; 45] = [
+const FILE: [&str; 53] = [
     "~",
     "{}",
     "[]",
@@ -89,6 +92,14 @@ const FILE: [&str; 45] = [
     "tagsHeader: x-tags",
     "reasonHeader: x-envoy-a",
     "limits: {cookieBytes: ~}",
+    "cookieDefaults: {domain: example.com}",
+    "cookieDefaults: {domain: .a-b--c.d1}",
+    "cookieDefaults: {domain: a..b}",
+    "cookieDefaults: {domain: ..a}",
+    "cookieDefaults: {domain: a.}",
+    "cookieDefaults: {domain: a.-b}",
+    "cookieDefaults: {domain: a-.b}",
+    "pluginConfig: {flags: [{name: f}]}",
     "unknown: ~",
 ];
 

@@ -10,7 +10,7 @@ use coalmine_tests::envoy::Envoy;
 use coalmine_tests::load::{self, Until};
 use coalmine_tests::policy::{self, CANARY, TAG};
 use coalmine_tests::upstream::Upstream;
-use coalmine_tests::{bootstrap, http1, on_each_envoy};
+use coalmine_tests::{bootstrap, http1, on_each_envoy, wait};
 use serde_json::{Value, json};
 
 on_each_envoy!(
@@ -18,6 +18,7 @@ on_each_envoy!(
     a_bad_configuration_is_refused_where_the_policy_says_so,
     a_bad_update_goes_inert_and_a_good_one_heals,
     a_refused_update_leaves_the_last_good_one,
+    the_alarm_outlives_the_vm_that_an_update_replaces,
     good_updates_drop_no_request,
     several_plugins_share_the_module,
     a_missing_key_goes_inert,
@@ -141,9 +142,49 @@ fn a_refused_update_leaves_the_last_good_one(version: &str) {
     let outcome = ecds.judged(&envoy, 2);
     assert_eq!(outcome.refused, 1);
     assert!(is_open(&envoy), "the last good configuration serves");
+    assert_eq!(gauge(&envoy), 0.0, "what was refused is not in force");
     ecds.push(&Plugin::new(&policy::rollout("other", 0.0)));
     ecds.judged(&envoy, 3);
     assert!(!is_open(&envoy), "and a later good one replaces it");
+}
+
+/// A new module, as after an upgrade of the image, runs in a new VM, and the old one ends after it has begun.
+fn the_alarm_outlives_the_vm_that_an_update_replaces(version: &str) {
+    let (v1, v2) = (Upstream::echo("v1"), Upstream::echo("v2"));
+    let dir = tempfile::tempdir().expect("a folder");
+    let upgraded = |mut plugin: Plugin, name: &str| {
+        // An empty custom section: the same code under another hash.
+        let mut bytes = std::fs::read(&plugin.module).expect("the module");
+        bytes.extend([0, 2, 1, name.as_bytes()[0]]);
+        plugin.module = dir.path().join(name);
+        std::fs::write(&plugin.module, bytes).expect("another module");
+        plugin
+    };
+    let mut unknown = policy::voting();
+    unknown["later"] = json!(1);
+    let mut ecds = Ecds::new(&Plugin::new(&unknown));
+    let bootstrap = Bootstrap::canary(TAG, CANARY, v1.address, v2.address).filter(ecds.filter());
+    let envoy = Envoy::start(version, &bootstrap);
+    let settled = |ecds: &Ecds, pushes: u64| {
+        ecds.judged(&envoy, pushes);
+        is_open(&envoy); // the worker has the new configuration
+        let active = || {
+            let stats = envoy.admin("/stats?filter=v8.active").body;
+            let text = String::from_utf8_lossy(&stats).into_owned();
+            text.rsplit(' ')
+                .next()
+                .and_then(|count| count.trim().parse::<u64>().ok())
+                .filter(|count| *count <= 3)
+        };
+        wait(Duration::from_secs(10), active).expect("the old VMs end");
+        let unknown = envoy.metrics().sum("config_unknown_fields", &[("wasm_filter", "coalmine")]);
+        (gauge(&envoy), unknown)
+    };
+    assert_eq!(settled(&ecds, 1), (0.0, 1.0));
+    ecds.push(&upgraded(plugin_with("{\"flags\": 1, \"later\": 1}"), "a"));
+    assert_eq!(settled(&ecds, 2), (1.0, 1.0), "the alarm must not fall silent");
+    ecds.push(&upgraded(Plugin::new(&policy::voting()), "b"));
+    assert_eq!(settled(&ecds, 3), (0.0, 0.0));
 }
 
 fn good_updates_drop_no_request(version: &str) {

@@ -263,6 +263,10 @@ fn a_refused_flag_cookie_does_not_reach_the_application(version: &str) {
         (&[b"featureflag=on"], ""),
         (&[b"a=1", b"featureflag=on", b"b=2"], "a=1; b=2"),
         (&[b"featureflag=on; a=1; featureflag=on; featureflag=\"on\""], "a=1"),
+        // Envoy takes none of these for the flag cookie; many applications do.
+        (&[b"a=1;\tfeatureflag=on; b=2"], "a=1; b=2"),
+        (&[b"featureflag =on; a=1"], "a=1"),
+        (&[b"a=1; featureflag\t=on; FeatureFlag=on"], "a=1"),
     ] {
         let mut headers: Vec<(&str, &[u8])> = sent.iter().map(|line| ("Cookie", *line)).collect();
         headers.push(("X-Team", b"blocked"));

@@ -87,6 +87,8 @@ fn write(linked: &[u8], dist: &Path) -> Result<Shipped> {
         slim.len()
     );
     fs::create_dir_all(dist)?;
+    // The sums of an earlier `dist` would be of other files; it writes them anew, last.
+    fs::remove_file(dist.join("SHA256SUMS")).ok();
     let path = dist.join("coalmine-filter.wasm");
     fs::write(&path, &slim).with_context(|| format!("cannot write {}", path.display()))?;
     let manifest_digest = image::write(&slim, &dist.join("coalmine-filter-oci"))?;

@@ -78,6 +78,9 @@ impl Checker {
                 } else if !value.is_null() {
                     self.value(value, kind, &at);
                 }
+            } else if name == "pluginConfig" && path.0.is_empty() {
+                // Not merely unknown: nothing that was meant would be in force, and no tag protected.
+                self.error(&at, "is nested once more: move its fields up".to_owned());
             } else {
                 let near =
                     closest(name, fields.iter().map(|field| field.name)).or_else(|| opt_out(name, fields));

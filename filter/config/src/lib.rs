@@ -1,9 +1,9 @@
 //! The filter's configuration, `pluginConfig` of a WasmPlugin: parse, validate, explain what is wrong and where.
 //!
 //! `Config::parse` always returns a configuration. When a problem is an error the configuration is *inert*: it
-//! decides nothing, but it still knows every tag header that could be read, so that a broken update never stops
-//! the protection of tags. Unknown fields alone are tolerated at run time, so that a module that was rolled back
-//! survives a newer configuration; tools report them as errors.
+//! decides nothing, but it still knows every tag header that it names in whatever form, so that a broken update
+//! never stops the protection of tags. Unknown fields alone are tolerated at run time, so that a module that was
+//! rolled back survives a newer configuration; tools report them as errors.
 
 #![cfg_attr(
     test,
@@ -19,6 +19,7 @@
 mod check;
 pub mod fields;
 mod lower;
+mod salvage;
 pub mod schema;
 mod text;
 mod tree;
@@ -487,6 +488,9 @@ impl Config {
         let mut problems = check::check(tree);
         let mut config = lower::lower(tree, &mut problems);
         config.inert = problems.iter().any(|problem| problem.severity == Severity::Error);
+        if config.inert {
+            salvage::salvage(tree, salvage::Part::Top, &mut config);
+        }
         (config, problems)
     }
 

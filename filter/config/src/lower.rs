@@ -32,6 +32,38 @@ pub(super) const RESERVED: &[&str] = &[
     "cache-control",
     "x-forwarded-for",
     "x-forwarded-client-cert",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+    "accept",
+    "accept-encoding",
+    "date",
+    "expect",
+    "origin",
+    "range",
+    "referer",
+    "trailer",
+    "user-agent",
+    "via",
+];
+
+/// Headers that, beside those, no response may name the variant in.
+pub(super) const RESERVED_IN_RESPONSES: &[&str] = &[
+    "access-control-allow-origin",
+    "age",
+    "content-encoding",
+    "content-security-policy",
+    "etag",
+    "expires",
+    "grpc-message",
+    "grpc-status",
+    "location",
+    "refresh",
+    "server",
+    "strict-transport-security",
+    "www-authenticate",
 ];
 
 /// Headers to which every proxy adds an address, and clients may have put the first.
@@ -175,6 +207,7 @@ impl Lowering<'_> {
             let slot = self.slot(name);
             self.config.consent = Some((slot, value.into()));
         }
+        self.sources(root);
         self.needs(root);
         self.config.vary = self.vary();
         self.config
@@ -346,7 +379,7 @@ impl Lowering<'_> {
         if fault(Text::Header, &lower).is_some() {
             return None;
         }
-        if RESERVED.contains(&lower.as_str()) || lower.starts_with("x-envoy-") {
+        if is_reserved(&lower) {
             self.error(&at.path, &format!("`{lower}` cannot be a tag: it has a meaning of its own"));
             return None;
         }
@@ -382,11 +415,19 @@ impl Lowering<'_> {
         let who = match opt_in.get("who").raw() {
             Some("listed") => Who::Listed,
             Some("anyone") => Who::Anyone,
-            _ if allow.is_empty() => Who::Anyone,
-            _ => Who::Listed,
+            // An empty list is a list: taking the last tester off it must not let everyone in.
+            _ if at.get("allow").is_set() => Who::Listed,
+            _ => Who::Anyone,
         };
         if who == Who::Listed && allow.is_empty() && opt_in.is_set() {
-            self.warn(&opt_in.get("who").path, "is `listed`, but `allow` is empty: nobody can opt in");
+            let (path, message) = match opt_in.get("who") {
+                who if who.is_set() => (who.path, "is `listed`, but `allow` is empty: nobody can opt in"),
+                _ => (
+                    at.get("allow").path,
+                    "is empty: nobody can opt in; remove it, or set `optIn.who: anyone`",
+                ),
+            };
+            self.warn(&path, message);
         }
         let cookie = self.flag_cookie(&opt_in.get("cookie"));
         let stable = header.get("values").get("stable");
@@ -433,7 +474,10 @@ impl Lowering<'_> {
             cache_control: response.get("cacheControl").raw() != Some("never"),
         };
         let reserved = response.get("header");
-        if reserved.raw().is_some_and(|name| RESERVED.contains(&name)) {
+        if reserved
+            .raw()
+            .is_some_and(|name| RESERVED.contains(&name) || RESERVED_IN_RESPONSES.contains(&name))
+        {
             self.error(&reserved.path, "this header has a meaning of its own; choose another");
         }
         self.config.flags.push(flag);
@@ -549,7 +593,18 @@ impl Lowering<'_> {
         if let Some(spec) = &expire {
             self.prefix_rules(spec, &at.path);
         }
-        Some(FlagCookie { slot: self.slot(name), on, off, expire })
+        let slot = self.slot(name);
+        // A token there is none of the values, and would be taken for a refused cookie.
+        let signed = |source: &SubjectSource| match source {
+            SubjectSource::Generate { slot: known, .. }
+            | SubjectSource::Cookie { slot: known, trusted: false } => *known == slot,
+            _ => false,
+        };
+        let pinned = |flag: &Flag| flag.pin.as_ref().is_some_and(|(known, _)| *known == slot);
+        if self.config.subject.iter().any(signed) || self.config.flags.iter().any(pinned) {
+            self.in_use(name, &at.get("name").path);
+        }
+        Some(FlagCookie { slot, on, off, expire })
     }
 
     #[inline(never)]
@@ -569,8 +624,14 @@ impl Lowering<'_> {
                 "the redirect would lose the override; it needs `signed` and `sticky: pin`",
             );
         }
-        let name = at.get("name").text(Text::Value)?.into();
-        Some(Query { name, signed, allow_from, redirect })
+        let name = at.get("name").text(Text::Value)?;
+        let takes = |flag: &&Flag| flag.query.as_ref().is_some_and(|query| query.name == name);
+        if let Some(other) = self.config.flags.iter().find(takes) {
+            // A token for one of them is a forgery to the other.
+            let message = format!("flag `{}` already takes this parameter; use another name", other.name);
+            self.error(&at.get("name").path, &message);
+        }
+        Some(Query { name: name.into(), signed, allow_from, redirect })
     }
 
     fn window(&mut self, at: &At<'_>) -> (Option<u64>, Option<u64>) {
@@ -624,12 +685,14 @@ impl Lowering<'_> {
         }
         let spec = self.cookie(&own, defaults, &format!("coalmine-{flag}"), None);
         if self.config.cookies.contains(&spec.name) {
-            self.error(
-                &own.path,
-                &format!("cookie {} is already used for something else", quote(&spec.name)),
-            );
+            self.in_use(&spec.name, &own.path);
         }
         Some((self.slot(&spec.name), spec))
+    }
+
+    #[inline(never)]
+    fn in_use(&mut self, cookie: &str, at: &Path) {
+        self.error(at, &format!("cookie {} is already used for something else", quote(cookie)));
     }
 
     #[inline(never)]
@@ -663,6 +726,34 @@ impl Lowering<'_> {
             values.push(Expected::Sha256(hex.to_ascii_lowercase()));
         }
         values
+    }
+
+    /// A tag is nobody's word: the filter strips it, but reads the request as the client sent it.
+    #[inline(never)]
+    fn sources(&mut self, root: &At<'_>) {
+        let address = root.get("trust").get("clientIpHeader");
+        if address.raw() != Some("none") {
+            self.source(address.raw(), &address.path);
+        }
+        for at in root.get("subject").items() {
+            let header = at.get("header");
+            self.source(header.raw(), &header.path);
+        }
+        for at in root.get("flags").items() {
+            let allow_from = at.get("optIn").get("query").get("allowFrom");
+            for lists in [at.get("allow"), at.get("deny"), allow_from] {
+                for (name, values) in lists.get("headers").entries() {
+                    self.source(Some(name), &values.path);
+                }
+            }
+        }
+    }
+
+    fn source(&mut self, header: Option<&str>, at: &Path) {
+        if let Some(tag) = self.config.tags.iter().find(|tag| Some(tag.as_str()) == header) {
+            let message = format!("`{tag}` is a tag of this filter: a client could set it");
+            self.error(at, &message);
+        }
     }
 
     /// Cross-checks between subject, keys and flags.
@@ -705,7 +796,9 @@ impl Lowering<'_> {
         }
         let hashes = flags().any(|flag| flag.has_rollout || flag.layer.is_some() || flag.pin.is_some());
         let lists = || flags().flat_map(Flag::lists);
-        let subjects = lists().any(|lists| !lists.subjects.is_empty());
+        // A signed override may be for one subject alone.
+        let signed = |flag: &Flag| flag.query.as_ref().is_some_and(|query| query.signed);
+        let subjects = lists().any(|lists| !lists.subjects.is_empty()) || flags().any(signed);
         if (hashes || subjects) && config.needs_client_ip {
             // The answer depends on what no header tells.
             return "*".into();
@@ -737,7 +830,12 @@ fn unsliced(name: &str, tag: &str) -> Variant {
     Variant { name: name.into(), tag: tag.into(), slice: Slice { start: 0, width: 0 } }
 }
 
-fn intern(names: &mut Vec<String>, name: &str) -> usize {
+/// Whether the header of this name cannot be a tag.
+pub(super) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name) || name.starts_with("x-envoy-")
+}
+
+pub(super) fn intern(names: &mut Vec<String>, name: &str) -> usize {
     if let Some(place) = names.iter().position(|known| known == name) {
         return place;
     }

@@ -2,7 +2,7 @@
 //! that Envoy loads has no use for it and must not grow by it.
 
 use super::fields::{CONFIG, Field, Kind, Text};
-use super::lower::{LISTS_OF_PROXIES, RESERVED};
+use super::lower::{LISTS_OF_PROXIES, RESERVED, RESERVED_IN_RESPONSES};
 use serde_json::{Map, Value, json};
 
 /// The schema, draft 2020-12, as `filter/schema.json` ships it.
@@ -40,12 +40,13 @@ fn meaning(root: &mut Value) {
         json!([{ "type": "null" }, given("value"), listed("values"), listed("optOut")]),
     );
     let reserved = json!({ "enum": RESERVED });
+    let no_answer = json!({ "enum": ([RESERVED, RESERVED_IN_RESPONSES].concat()) });
     let no_tag = json!({ "anyOf": [reserved, { "type": "string", "pattern": "^x-envoy-" }] });
     say("/properties/tagsHeader", "not", no_tag.clone());
     say("/properties/reasonHeader", "not", no_tag.clone());
     say(&format!("{flag}/header/anyOf/0"), "not", no_tag.clone());
     say(&format!("{flag}/header/anyOf/1/properties/name"), "not", no_tag);
-    say(&format!("{flag}/response/properties/header"), "not", reserved);
+    say(&format!("{flag}/response/properties/header"), "not", no_answer);
 }
 
 /// A schema that takes null as well, which is as good as absent.
@@ -132,7 +133,10 @@ fn text(form: Text) -> Value {
         Text::Glob => "^[!-~]{1,120}$",
         Text::Env => "^[A-Za-z0-9_]{1,64}$",
         Text::Path => "^/[!-:<-~]{0,255}$",
-        Text::Domain => "^[A-Za-z0-9.-]{1,253}$",
+        Text::Domain => {
+            let pattern = "^[.]?[A-Za-z0-9]+(-+[A-Za-z0-9]+)*([.][A-Za-z0-9]+(-+[A-Za-z0-9]+)*)*$";
+            return json!({ "type": "string", "pattern": pattern, "maxLength": 253 });
+        }
         Text::Duration => "^[0-9]+[smhd]$",
         Text::Time => return json!({ "type": "string", "format": "date-time" }),
         Text::Share => "^(100|[0-9]{1,2})%$",

@@ -114,6 +114,10 @@ fn every_wrong_field_is_named_with_its_path() {
             json!({"falgs": [], "flags": [{"name": "f"}]}),
             "Unknown falgs: unknown field, did you mean `flags`?",
         ),
+        (
+            json!({"pluginConfig": {"flags": [{"name": "f"}]}}),
+            "Error pluginConfig: is nested once more: move its fields up",
+        ),
         (json!({"flags": {}}), "Error flags: expected a list, found an object"),
         (json!({"flags": [{}]}), "Error flags[0]: `name` is missing"),
         (
@@ -275,6 +279,62 @@ fn every_wrong_field_is_named_with_its_path() {
             "Error tagsHeader: is also the tag header of a flag; use another name",
         ),
         (
+            flag(json!({"allow": {"headers": {"x-canary": "canary"}}})),
+            "Error flags[0].allow.headers.x-canary: `x-canary` is a tag of this filter: a client could set it",
+        ),
+        (
+            json!({"flags": [{"name": "a", "header": "x-a", "deny": {"headers": {"x-b": "1"}}}, {"name": "b", "header": {"name": "x-b"}}]}),
+            "Error flags[0].deny.headers.x-b: `x-b` is a tag of this filter: a client could set it",
+        ),
+        (
+            json!({"tagsHeader": "x-tags", "flags": [{"name": "f", "optIn": {"query": {"name": "cg", "allowFrom": {"headers": {"x-tags": "1"}}}}}]}),
+            "Error flags[0].optIn.query.allowFrom.headers.x-tags: `x-tags` is a tag of this filter: a client could set it",
+        ),
+        (
+            json!({"subject": [{"clientIp": true}, {"header": "x-why"}], "reasonHeader": "x-why", "flags": [{"name": "f"}]}),
+            "Error subject[1].header: `x-why` is a tag of this filter: a client could set it",
+        ),
+        (
+            json!({"subject": [{"clientIp": true}], "trust": {"clientIpHeader": "x-canary"}, "flags": [{"name": "f"}]}),
+            "Error trust.clientIpHeader: `x-canary` is a tag of this filter: a client could set it",
+        ),
+        (
+            flag(json!({"optIn": {"cookie": {"name": "__Host-coalmine", "value": "on"}}})),
+            "Error flags[0].optIn.cookie.name: cookie `__Host-coalmine` is already used for something else",
+        ),
+        (
+            json!({"subject": [{"cookie": "uid"}], "flags": [{"name": "f", "optIn": {"cookie": {"name": "uid", "value": "on"}}}]}),
+            "Error flags[0].optIn.cookie.name: cookie `uid` is already used for something else",
+        ),
+        (
+            json!({"flags": [{"name": "a", "sticky": "pin", "cookie": {"name": "p"}}, {"name": "b", "optIn": {"cookie": {"name": "p", "value": "on"}}}]}),
+            "Error flags[1].optIn.cookie.name: cookie `p` is already used for something else",
+        ),
+        (
+            json!({"flags": [{"name": "a", "optIn": {"cookie": {"name": "p", "value": "on"}}}, {"name": "b", "sticky": "pin", "cookie": {"name": "p"}}]}),
+            "Error flags[1].cookie: cookie `p` is already used for something else",
+        ),
+        (
+            json!({"flags": [{"name": "a", "optIn": {"query": {"name": "cg"}}}, {"name": "b", "optIn": {"query": {"name": "cg"}}}]}),
+            "Error flags[1].optIn.query.name: flag `a` already takes this parameter; use another name",
+        ),
+        (
+            flag(json!({"header": "x-request-id"})),
+            "Error flags[0].header: `x-request-id` cannot be a tag: it has a meaning of its own",
+        ),
+        (
+            flag(json!({"response": {"header": "location"}})),
+            "Error flags[0].response.header: this header has a meaning of its own; choose another",
+        ),
+        (
+            flag(json!({"response": {"header": "vary"}})),
+            "Error flags[0].response.header: this header has a meaning of its own; choose another",
+        ),
+        (
+            json!({"cookieDefaults": {"domain": "a..b"}, "flags": [{"name": "f"}]}),
+            "Error cookieDefaults.domain: `a..b` is not a domain of letters, digits, `.` and `-`, such as example.com",
+        ),
+        (
             flag(json!({"when": {"methods": ["get"]}})),
             "Error flags[0].when.methods[0]: `get` is not an HTTP method in upper case",
         ),
@@ -301,6 +361,29 @@ fn every_wrong_field_is_named_with_its_path() {
         let (config, _) = Config::from_value(value);
         assert_eq!(config.inert, expected.starts_with("Error"), "{value}");
     }
+}
+
+#[test]
+fn an_empty_list_lets_nobody_in() {
+    let who = |allow: Value| {
+        let opt_in = json!({"cookie": {"name": "ff", "value": "on"}});
+        let (config, problems) = Config::from_value(&flag(json!({"optIn": opt_in, "allow": allow})));
+        (config.flags[0].who, problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let warning =
+        "flags[0].allow: is empty: nobody can opt in; remove it, or set `optIn.who: anyone`".to_owned();
+    for empty in [json!({}), json!({"subjects": []})] {
+        assert_eq!(who(empty.clone()), (Who::Listed, vec![warning.clone()]), "{empty}");
+    }
+    assert_eq!(who(Value::Null), (Who::Anyone, vec![]));
+    assert_eq!(who(json!({"subjects": ["joe"]})), (Who::Listed, vec![]));
+    assert_eq!(who(json!({"headers": {"x-team": null}})), (Who::Listed, vec![]));
+}
+
+#[test]
+fn an_override_for_one_subject_depends_on_who_asks() {
+    let value = json!({"subject": [{"header": "x-user-id"}], "flags": [{"name": "f", "optIn": {"query": {"name": "cg"}}}]});
+    assert_eq!(Config::from_value(&value).0.vary, "x-user-id");
 }
 
 #[test]
@@ -371,6 +454,95 @@ fn tags_of_a_broken_configuration_are_known() {
     assert_eq!(tags(json!({"flags": [{"name": "f", "header": "cookie"}]})), ["x-canary"], "never nothing");
     assert_eq!(Config::parse(b"{").0.tags, ["x-canary"]);
     assert_eq!(Config::parse(b"").0.tags, ["x-canary"]);
+}
+
+/// Whatever shape a tag was given in, the header that a VirtualService may match on goes.
+#[test]
+fn tags_of_a_wrong_shape_are_stripped() {
+    let stripped = |value: &Value| {
+        let (config, _) = Config::from_value(value);
+        assert!(config.inert, "{value}");
+        config.tags
+    };
+    let headers = [
+        (json!(["x-release"]), "x-release"),
+        (json!([["X-Release"]]), "x-release"),
+        (json!({"nam": "x-release"}), "x-release"),
+        (json!({"name": ["x-release"]}), "x-release"),
+        (json!({"name": {"is": "x-release"}}), "x-release"),
+        (json!({"x-release": "canary"}), "x-release"),
+        (json!("x_release"), "x_release"),
+        (json!("x.release"), "x.release"),
+        (json!(" x-release "), "x-release"),
+    ];
+    for (header, tag) in headers {
+        let flag = json!({"name": "a", "header": header});
+        for flags in [json!([flag]), json!(flag), json!({"a": flag}), json!([[flag]]), json!([{"a": [flag]}])]
+        {
+            for value in
+                [json!({"flags": flags}), json!({"pluginConfig": {"pluginConfig": {"flags": flags}}})]
+            {
+                assert!(stripped(&value).iter().any(|known| known == tag), "{value}");
+            }
+        }
+        for field in ["tagsHeader", "reasonHeader"] {
+            let value = json!({field: header, "flags": [{"name": "a"}]});
+            assert!(stripped(&value).iter().any(|known| known == tag), "{value}");
+        }
+    }
+    // Neither what is no name nor what requests are broken without.
+    let long = "x".repeat(65);
+    let named = ["x a", "", "é", ":path", &long, "Host", " cookie", "x-envoy-a", "x-one"];
+    let header = json!({"name": named, "values": {"x-two": "x-three"}, "emitStable": "x-four"});
+    assert_eq!(stripped(&json!({"flags": [{"name": "a", "header": header}]})), ["x-canary", "x-one"]);
+    // A good configuration strips what it says and no more.
+    let (config, _) = Config::from_value(&flag(json!({"header": "x-one", "response": {"header": "x-two"}})));
+    assert_eq!((config.inert, &config.tags[..]), (false, &["x-one".to_owned()][..]));
+}
+
+#[test]
+fn baggage_of_a_wrong_type_is_still_cleaned() {
+    let baggage = |value: Value| {
+        let (config, _) = Config::from_value(&value);
+        (config.inert, config.baggage)
+    };
+    for wrong in [json!("true"), json!("false"), json!(1), json!({}), json!(["yes"])] {
+        assert_eq!(baggage(json!({"baggage": wrong, "flags": [{"name": "f"}]})), (true, true), "{wrong}");
+    }
+    for (right, on) in [(json!(true), true), (json!(false), false), (Value::Null, false)] {
+        assert_eq!(baggage(json!({"baggage": right, "flags": [{"name": "f"}]})), (false, on), "{right}");
+        assert_eq!(baggage(json!({"baggage": right, "flags": 7})), (true, on), "{right}");
+        assert_eq!(baggage(json!({"pluginConfig": {"baggage": right}})), (true, on), "{right}");
+    }
+}
+
+#[test]
+fn what_may_share_a_name_does() {
+    let value = json!({
+        "subject": [{"header": "location"}, {"cookie": "uid", "trusted": true}],
+        "flags": [
+            {"name": "a", "header": "location", "optIn": {"cookie": {"name": "uid", "value": "on"}, "query": {"name": "a"}}},
+            {"name": "b", "header": "none", "optIn": {"cookie": {"name": "uid", "value": "off"}, "query": {"name": "b"}}},
+        ],
+        "trust": {"clientIpHeader": "none"},
+    });
+    // A tag may have the name of a response header, and `none` is no header; a subject may be no tag.
+    assert_eq!(
+        problems(value),
+        ["Error subject[0].header: `location` is a tag of this filter: a client could set it"]
+    );
+}
+
+#[test]
+fn a_domain_has_labels_that_browsers_take() {
+    let right = ["localhost", "example.com", ".example.com", "a-b--c.d1", "1.2"];
+    let wrong = ["", ".", "..", "a..b", "..a", "a.", "-a", "a-", "a.-b", "a-.b", "a_b", "a b"];
+    for domain in right {
+        assert_eq!(text::fault(fields::Text::Domain, domain), None, "{domain}");
+    }
+    for domain in wrong.into_iter().chain([&*"a".repeat(254)]) {
+        assert!(text::fault(fields::Text::Domain, domain).is_some(), "{domain}");
+    }
 }
 
 #[test]
@@ -461,7 +633,7 @@ fn tree() -> impl Strategy<Value = Value> {
         "(on|x-canary|canary|7d|25%|pin|hash|edge|mesh|__Host-a|/a/\\*\\*|sha256:)".prop_map(Value::from),
     ];
     let key = prop_oneof![
-        4 => "(flags|name|rollout|canary|holdback|salt|header|values|optIn|cookie|query|subject|keys|id|env|layer|range|when|paths|window|from|until|allow|deny|subjects|headers|cookies|response|sticky|trust|principals|clientIpHeader|clientIp|generate|maxAge)",
+        4 => "(pluginConfig|tagsHeader|baggage|flags|name|rollout|canary|holdback|salt|header|values|optIn|cookie|query|subject|keys|id|env|layer|range|when|paths|window|from|until|allow|deny|subjects|headers|cookies|response|sticky|trust|principals|clientIpHeader|clientIp|generate|maxAge)",
         1 => any::<String>(),
     ];
     leaf.prop_recursive(5, 60, 6, move |inner| {
@@ -483,7 +655,10 @@ proptest! {
             let (config, problems) = Config::from_value(&value);
             prop_assert_eq!(config.inert, problems.iter().any(|problem| problem.severity == Severity::Error));
             for tag in &config.tags {
-                prop_assert!(tag.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+                prop_assert!(tag.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
+                    // What a broken configuration names may be any token.
+                    || config.inert && b"!#$%&'*+.^_`|~".contains(&b)));
+                prop_assert!(!tag.is_empty() && tag.len() <= 64 && !lower::RESERVED.contains(&tag.as_str()));
             }
         }
     }

@@ -35,8 +35,9 @@ pub(crate) fn fault(form: Text, text: &str) -> Option<String> {
             "a path that starts with `/` and holds no `;`",
         ),
         Text::Domain => (
-            all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'), 253),
-            "a domain of letters, digits, `.` and `-`",
+            all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'), 253)
+                && text.strip_prefix('.').unwrap_or(text).split('.').all(is_label),
+            "a domain of letters, digits, `.` and `-`, such as example.com",
         ),
         Text::Duration => (duration(text).is_some(), "a duration such as 90s, 15m, 12h or 7d, at most 400d"),
         Text::Time => (time(text).is_some(), "an RFC 3339 time such as 2026-12-01T00:00:00Z"),
@@ -44,6 +45,11 @@ pub(crate) fn fault(form: Text, text: &str) -> Option<String> {
         Text::Method => (all(|b| b.is_ascii_uppercase(), 16), "an HTTP method in upper case"),
     };
     (!holds).then(|| format!("{} is not {want}", quote(text)))
+}
+
+/// Whether `text` may stand between the dots of a domain: browsers drop a cookie whose domain cannot be.
+fn is_label(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('-') && !text.ends_with('-')
 }
 
 /// Whether every byte is in `[A-Za-z0-9._~-]` and there is at least one: the alphabet of flag values, tokens and

@@ -151,9 +151,12 @@ fn hostile_cookies() {
         ("featureflag=", Reason::Stable, Refused),
         ("featureflag", Reason::Stable, Unasked),
         ("=on", Reason::Stable, Unasked),
-        ("FeatureFlag=on", Reason::Stable, Unasked),
-        ("featureflag =on", Reason::Stable, Unasked),
-        ("\tfeatureflag=on", Reason::Stable, Unasked),
+        ("FeatureFlag=on", Reason::Stable, Refused),
+        ("featureflag =on", Reason::Stable, Refused),
+        ("a=1;\tfeatureflag=on", Reason::Stable, Refused),
+        ("\u{b}featureflag\t = on", Reason::Stable, Refused),
+        ("featureflag\t=off", Reason::Stable, Refused),
+        ("featureflag=on; featureflag =on", Reason::OptIn, Accepted),
         ("xfeatureflag=on", Reason::Stable, Unasked),
         ("feature\u{0}flag=on", Reason::Stable, Unasked),
         ("featureflag=ON", Reason::Stable, Unasked),
@@ -300,6 +303,14 @@ fn generated_ids_are_signed_kept_and_renewed() {
     let decision = run(&setup, &[(":method", "OPTIONS")]);
     let preflight = (decision.id.clone(), decision.outcomes[0].reason);
     assert_eq!(preflight, (None, Reason::NoSubject), "no cookie on preflights");
+    // What was not looked at may hold an id: another one would be a new die for every request.
+    let hidden = format!("{}{cookie}", "a=1;".repeat(100));
+    let decision = run(&setup, &[("cookie", &hidden)]);
+    assert_eq!((decision.id, decision.outcomes[0].reason), (None, Reason::NoSubject), "beyond the caps");
+    let tossed = format!("{}{cookie}", "__Host-coalmine=tossed; ".repeat(CANDIDATES));
+    let decision = run(&setup, &[("cookie", &tossed)]);
+    assert_eq!((decision.id, decision.outcomes[0].reason), (None, Reason::NoSubject), "too many of its name");
+
     let (config, _) = setup;
     let keyless = run(&(config, Keys::none()), &[]).outcomes[0].reason;
     assert_eq!(keyless, Reason::NoSubject, "without a key nothing can be kept");
@@ -340,6 +351,67 @@ fn a_pin_outlives_a_narrowed_rollout_but_not_another_subject() {
     assert_eq!(at(&narrowed, alice, NOW + 8 * 86_400).outcomes[0].reason, Reason::Stable, "expired");
     assert_eq!(run(&narrowed, alice).outcomes[0].pin, Keep::Leave, "fresh: not sent again");
     assert!(matches!(at(&narrowed, alice, NOW + 6 * 86_400).outcomes[0].pin, Keep::Set(_)), "renewed");
+}
+
+/// A page without a login must not undo what a page behind it set.
+#[test]
+fn a_pin_that_cannot_be_judged_without_its_subject_stays() {
+    let Keep::Set(token) = run(&pinned(100), &[("x-user", "alice")]).outcomes[0].pin.clone() else {
+        panic!()
+    };
+    let decision = run(&pinned(0), &[("cookie", &format!("__Host-coalmine-f={token}"))]);
+    assert_eq!((decision.outcomes[0].reason, decision.invalid), (Reason::NoSubject, 0));
+    assert_eq!(decision.outcomes[0].pin, Keep::Leave);
+    let decision = run(&pinned(0), &[("cookie", "__Host-coalmine-f=x")]);
+    assert_eq!((&decision.outcomes[0].pin, decision.invalid), (&Keep::Delete, 1), "no token at all");
+}
+
+/// An id that is made up for another flag later does not make the holder somebody else.
+#[test]
+fn a_pin_of_nobody_in_particular_outlives_the_first_id() {
+    let setup = config(json!({"flags": [
+        {"name": "a", "rollout": {"canary": 5}, "header": "x-a", "when": {"paths": ["/a/**"]}},
+        {"name": "f", "sticky": "pin", "optIn": {"variant": "canary", "query": {"name": "cg"}}},
+    ]}));
+    let token = sign(&setup, override_binding("cg", "f", b""), "canary", 100);
+    let first = run(&setup, &[(":method", "GET"), (":path", &format!("/?cg={token}"))]);
+    let Keep::Set(pin) = first.outcomes[1].pin.clone() else { panic!("{first:?}") };
+    let cookie = format!("__Host-coalmine-f={pin}");
+    let next = run(&setup, &[(":method", "GET"), (":path", "/a/1"), ("cookie", &cookie)]);
+    assert!(next.id.is_some());
+    assert_eq!((next.outcomes[1].reason, &next.outcomes[1].pin), (Reason::Pin, &Keep::Leave));
+    assert_eq!(next.invalid, 0);
+    // Whom an earlier filter vouches for has pins of their own.
+    let Keep::Set(bearer) = run(&pinned(100), &[("x-user", "alice")]).outcomes[0].pin.clone() else {
+        panic!()
+    };
+    assert!(!bearer.is_empty());
+    let known = config(json!({"subject": [{"header": "x-user"}], "flags": [
+        {"name": "f", "sticky": "pin", "optIn": {"variant": "canary", "query": {"name": "cg"}}},
+    ]}));
+    let anybodys = sign(
+        &known,
+        Binding { purpose: Purpose::Pin, place: b"__Host-coalmine-f", flag: b"f", subject: b"" },
+        "canary",
+        100,
+    );
+    let alice = run(&known, &[("x-user", "alice"), ("cookie", &format!("__Host-coalmine-f={anybodys}"))]);
+    assert_eq!((alice.outcomes[0].reason, alice.invalid), (Reason::Stable, 1));
+}
+
+#[test]
+fn only_the_variant_that_was_asked_for_lets_the_cookie_pass() {
+    let setup = config(json!({"subject": [{"header": "x-user"}], "flags": [{
+        "name": "f", "rollout": {"blue": 100, "canary": 0}, "allow": {"headers": {"x-team": "qa"}},
+        "optIn": {"cookie": {"name": "f", "value": "on"}, "variant": "canary"},
+    }]}));
+    let decision = run(&setup, &[("x-user", "alice"), ("cookie", "f=on")]);
+    assert_eq!(
+        (decision.outcomes[0].reason, decision.outcomes[0].cookie),
+        (Reason::Hash, CookieFate::RefusedForGood)
+    );
+    let listed = run(&setup, &[("x-user", "alice"), ("x-team", "qa"), ("cookie", "f=on")]);
+    assert_eq!((listed.outcomes[0].reason, listed.outcomes[0].cookie), (Reason::OptIn, CookieFate::Accepted));
 }
 
 #[test]

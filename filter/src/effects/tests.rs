@@ -194,10 +194,22 @@ fn caches_are_told_what_the_answer_depends_on() {
     let never = json!([{"name": "f", "rollout": {"canary": 1}, "response": {"vary": "never"}}]);
     assert_eq!(vary(json!({"flags": never}), &[]), "");
 
-    assert_eq!(private_cache_control(b""), Some("private"));
-    assert_eq!(private_cache_control(b"public, max-age=60"), Some("private"));
-    assert_eq!(private_cache_control(b"max-age=60,  Private"), None);
-    assert_eq!(private_cache_control(b"no-store"), None);
+    let private = |upstream: &[u8]| private_cache_control(upstream);
+    assert_eq!(private(b"").as_deref(), Some("private"));
+    assert_eq!(private(b"Public, max-age=60,s-maxage=9").as_deref(), Some("max-age=60, private"));
+    assert_eq!(
+        private(b"no-cache, max-age=0, must-revalidate").as_deref(),
+        Some("no-cache, max-age=0, must-revalidate, private"),
+        "what the application asked for stays"
+    );
+    assert_eq!(private(b"private=\"set-cookie\"").as_deref(), Some("private=\"set-cookie\", private"));
+    assert_eq!(
+        private(b"max-age=60\r\nx: y").as_deref(),
+        Some("private"),
+        "nothing that could split a header"
+    );
+    assert_eq!(private(b"max-age=60,  Private"), None);
+    assert_eq!(private(b"no-store"), None);
 }
 
 #[test]
@@ -254,6 +266,16 @@ fn baggage_says_the_variants_and_no_client_s_word_for_it() {
     assert!(run(&setup, &[forged], None).counters.contains(&Counter::Stripped));
     let old = "CoalMine.gone = canary, a=b";
     assert_eq!(baggage(&[("baggage", old)]), Some(set("baggage", "a=b")), "also flags that are gone");
+    for encoded in
+        ["coalmin%65.voting=canary", "coalmine%2evoting=canary", "+coalmine.voting=canary", "%20coalmine.x=1"]
+    {
+        assert_eq!(
+            baggage(&[("baggage", encoded)]),
+            Some(remove("baggage")),
+            "{encoded}: libraries decode names"
+        );
+    }
+    assert_eq!(baggage(&[("baggage", "co%61l=1, a%=2, a%zz=3, +b=4")]), None, "others' members");
     let long = format!("a={},b=1", "x".repeat(8168));
     assert_eq!(
         baggage(&[on, ("baggage", &long)]),
