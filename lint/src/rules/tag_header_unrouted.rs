@@ -127,7 +127,7 @@ fn check(ctx: &mut Context<'_>) {
             let matches = || {
                 services.iter().flat_map(|service| service.http.iter()).flat_map(|rule| rule.r#match.iter())
             };
-            if matches().any(|block| reacts(block, tag.header, tag.value))
+            if matches().any(|block| reacts(block, tag.header, tag.value) || lists(filter, block, &tag))
                 || names_it_elsewhere(resources, documents, tag.header)
             {
                 continue;
@@ -194,6 +194,21 @@ fn reacts(block: &HttpMatch, header: &str, value: &str) -> bool {
     wanted.any(|(_, pattern)| accepts(&pattern.value, value))
 }
 
+/// Whether a match block tests a header that lists the decisions of all flags, for this flag.
+fn lists(filter: &Filter<'_>, block: &HttpMatch, tag: &Tag<'_>) -> bool {
+    let config = &filter.config;
+    let tags = config.tags_header.and_then(|index| config.tags.get(index)).map(String::as_str);
+    let listing = [tags, config.baggage.then_some("baggage")];
+    let patterns = block.headers.iter().chain(block.without_headers.iter());
+    patterns.filter(|(key, _)| listing.iter().flatten().any(|header| is(key, header))).any(|(_, pattern)| {
+        let pattern = &pattern.value;
+        [&pattern.exact, &pattern.prefix, &pattern.regex]
+            .iter()
+            .filter_map(|text| text.get())
+            .any(|text| text.contains(&tag.flag.name))
+    })
+}
+
 /// An expression that cannot be read is given the benefit of the doubt; `invalid-regex` reports it.
 fn accepts(pattern: &StringMatch, value: &str) -> bool {
     if let Some(exact) = pattern.exact.get() {
@@ -248,7 +263,7 @@ fn place(config: NodeRef<'_>, tag: &Tag<'_>) -> Option<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::check;
+    use crate::testing::{check, run};
 
     const GATEWAY: &str = "\
 ---
@@ -303,6 +318,26 @@ spec: {containers: [{name: istio-proxy}]}
     }
 
     #[test]
+    fn a_header_that_lists_every_decision_may_be_what_is_routed_on() {
+        let routed = |config: &str, header: &str| {
+            let plugin =
+                plugin("istio-ingress", CANARY).replace("    flags:", &format!("    {config}\n    flags:"));
+            format!("{plugin}{GATEWAY}{POD}{}", route("a", header))
+        };
+        check(
+            &RULE,
+            &routed("baggage: true", r"baggage: {regex: '(.*,)?\s*coalmine\.checkout=canary\s*([,;].*)?'}"),
+        );
+        check(&RULE, &routed("tagsHeader: x-tags", "x-tags: {regex: '(.*,)?checkout=canary(,.*)?'}"));
+        for (config, header) in [
+            ("baggage: false", "baggage: {regex: '.*checkout=canary.*'}"),
+            ("tagsHeader: x-tags", "x-tags: {regex: '(.*,)?search=canary(,.*)?'}"),
+        ] {
+            assert_eq!(run(&RULE, &routed(config, header)).len(), 1, "{config}");
+        }
+    }
+
+    #[test]
     fn every_form_of_match_counts() {
         for header in [
             "x-canary: {exact: canary}",
@@ -341,7 +376,7 @@ spec: {containers: [{name: istio-proxy}]}
             &format!("{}{GATEWAY}{POD}{}", plugin("elsewhere", CANARY), route("a", "x-user: {exact: a}")),
         );
         let unknown = format!("{}{GATEWAY}{}", plugin("elsewhere", CANARY), route("a", "x-user: {exact: a}"));
-        assert_eq!(crate::testing::run(&RULE, &unknown).len(), 1, "the pods are not in the input");
+        assert_eq!(run(&RULE, &unknown).len(), 1, "the pods are not in the input");
     }
 
     #[test]
