@@ -19,7 +19,7 @@ pub const CANDIDATES: usize = 4;
 pub struct Slot<'a> {
     values: [&'a [u8]; CANDIDATES],
     count: usize,
-    has_alias: bool,
+    is_respelled: bool,
 }
 
 impl<'a> Slot<'a> {
@@ -44,8 +44,8 @@ impl<'a> Slot<'a> {
 
     /// Whether a name appeared that is not this one, but that applications may take for it, see [`is_respelling`].
     #[must_use]
-    pub fn has_alias(&self) -> bool {
-        self.has_alias
+    pub fn is_respelled(&self) -> bool {
+        self.is_respelled
     }
 
     /// How often the name appeared.
@@ -98,7 +98,7 @@ pub fn scan<'a>(
             let wanted = names.iter().position(|wanted| wanted.as_ref().as_bytes() == name);
             let Some(slot) = wanted.and_then(|index| found.slots.get_mut(index)) else {
                 for (wanted, slot) in names.iter().zip(&mut found.slots) {
-                    slot.has_alias |= is_respelling(name, wanted.as_ref());
+                    slot.is_respelled |= is_respelling(name, wanted.as_ref());
                 }
                 continue;
             };

@@ -386,6 +386,21 @@ impl<'a> Inputs<'_, 'a> {
         Some(Cow::Owned(id.into_bytes()))
     }
 
+    /// Verifies a token for its subject, and where `or_bearer` says so, as one that is bound to nobody.
+    fn verify<'t>(
+        &self,
+        binding: &Binding<'_>,
+        token: &'t [u8],
+        or_bearer: bool,
+    ) -> Result<Verified<'t>, Invalid> {
+        self.keys.verify(binding, token, self.now).or_else(|why| match why {
+            Invalid::Forged if or_bearer => {
+                self.keys.verify(&Binding { subject: b"", ..*binding }, token, self.now)
+            }
+            _ => Err(why),
+        })
+    }
+
     /// What a pin says, and whether one may be genuine that cannot be judged: it is somebody's, and this request does
     /// not say whose it is.
     #[inline(never)]
@@ -397,13 +412,9 @@ impl<'a> Inputs<'_, 'a> {
     ) -> (Option<Verified<'a>>, bool) {
         let mut unjudged = false;
         for token in self.scan.slot(slot).candidates() {
-            let holds = |subject| self.keys.verify(&pin_binding(spec, flag, subject), token, self.now);
-            let seen = holds(decision.subject.as_deref()).or_else(|why| match why {
-                // An id was made up later, for another flag: before it, the holder was nobody in particular.
-                Invalid::Forged if decision.anonymous => holds(None),
-                _ => Err(why),
-            });
-            match seen {
+            let binding = pin_binding(spec, flag, decision.subject.as_deref());
+            // An id may have been made up later, for another flag: before it, the holder was nobody in particular.
+            match self.verify(&binding, token, decision.anonymous) {
                 Ok(seen) => return (Some(seen), false),
                 Err(Invalid::Expired) => {}
                 Err(Invalid::Forged) if decision.subject.is_none() => unjudged = true,
@@ -556,12 +567,7 @@ impl<'a> Inputs<'_, 'a> {
         invalid: &mut u32,
     ) -> Option<&'t [u8]> {
         let binding = override_binding(name, &flag.name, subject.unwrap_or_default());
-        let bearer = Binding { subject: b"", ..binding };
-        let seen = self.keys.verify(&binding, token, self.now).or_else(|first| match first {
-            Invalid::Forged if subject.is_some() => self.keys.verify(&bearer, token, self.now),
-            other => Err(other),
-        });
-        match seen {
+        match self.verify(&binding, token, subject.is_some()) {
             Ok(seen) => Some(seen.value),
             Err(Invalid::Expired) => None,
             Err(_) => {
@@ -590,7 +596,7 @@ impl<'a> Inputs<'_, 'a> {
     fn fate(&self, flag: &Flag, cookie: &FlagCookie, outcome: &Outcome) -> CookieFate {
         let slot = self.scan.slot(cookie.slot);
         let asks = |value: &[u8]| cookie.on.iter().any(|on| on == value);
-        let murky = slot.has_alias()
+        let murky = slot.is_respelled()
             || slot.count() > CANDIDATES
             || slot.candidates().any(|value| asks(value) || !is_plain(value));
         if !murky {

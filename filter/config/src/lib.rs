@@ -5,9 +5,10 @@
 //! never stops the protection of tags. Unknown fields alone are tolerated at run time, so that a module that was
 //! rolled back survives a newer configuration; tools report them as errors.
 
+// As in the filter: it runs inside Envoy, where nothing may panic.
 #![cfg_attr(
-    test,
-    allow(
+    not(test),
+    deny(
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::panic,
@@ -384,6 +385,12 @@ pub struct Flag {
 }
 
 impl Flag {
+    /// A token in the query overrides it.
+    #[must_use]
+    pub fn takes_signed_overrides(&self) -> bool {
+        self.query.as_ref().is_some_and(|query| query.signed)
+    }
+
     /// Every list of the flag.
     pub fn lists(&self) -> impl Iterator<Item = &Lists> {
         [&self.allow, &self.deny].into_iter().chain(self.query.as_ref().map(|query| &query.allow_from))
@@ -505,8 +512,8 @@ impl Config {
     pub fn needs_clock(&self) -> bool {
         self.needs_subject && self.subject.iter().any(SubjectSource::is_signed)
             || self.flags.iter().any(|flag| {
-                let signed = flag.query.as_ref().is_some_and(|query| query.signed);
-                flag.from.is_some() || flag.until.is_some() || flag.pin.is_some() || signed
+                let is_signed = flag.pin.is_some() || flag.takes_signed_overrides();
+                is_signed || flag.from.is_some() || flag.until.is_some()
             })
     }
 }

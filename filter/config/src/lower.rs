@@ -761,8 +761,7 @@ impl Lowering<'_> {
     fn needs(&mut self, root: &At<'_>) {
         let config = &self.config;
         let hashes = config.flags.iter().any(|flag| flag.has_rollout || flag.layer.is_some());
-        let signed_query = |flag: &Flag| flag.query.as_ref().is_some_and(|query| query.signed);
-        let kept = config.flags.iter().any(|flag| flag.pin.is_some() || signed_query(flag));
+        let kept = config.flags.iter().any(|flag| flag.pin.is_some() || flag.takes_signed_overrides());
         let generates = config.subject.iter().any(|source| matches!(source, SubjectSource::Generate { .. }));
         let reads = root.get("subject").is_set() && config.subject.iter().any(SubjectSource::is_signed);
         let no_subject = hashes && config.subject.is_empty();
@@ -797,8 +796,8 @@ impl Lowering<'_> {
         let hashes = flags().any(|flag| flag.has_rollout || flag.layer.is_some() || flag.pin.is_some());
         let lists = || flags().flat_map(Flag::lists);
         // A signed override may be for one subject alone.
-        let signed = |flag: &Flag| flag.query.as_ref().is_some_and(|query| query.signed);
-        let subjects = lists().any(|lists| !lists.subjects.is_empty()) || flags().any(signed);
+        let subjects =
+            lists().any(|lists| !lists.subjects.is_empty()) || flags().any(Flag::takes_signed_overrides);
         if (hashes || subjects) && config.needs_client_ip {
             // The answer depends on what no header tells.
             return "*".into();
